@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { nodeIdSchema } from './ids';
+
+/** gms-node -> everyone, every heartbeat interval and on each change of state. */
+export const gmsHeartbeatSchema = z.object({
+  v: z.literal(1),
+  nodeId: nodeIdSchema,
+  /** Changes with every start of the process. */
+  incarnation: z.string().min(1).max(64),
+  group: z.string().min(1).max(64),
+  types: z.array(z.string().max(32)).max(16),
+  queued: z.number().int().min(0),
+  inFlight: z.number().int().min(0),
+  /** Relative weight in placement, at least 1. */
+  capacity: z.number().int().min(1),
+  state: z.enum(['ready', 'draining', 'gone']),
+});
+export type GmsHeartbeat = z.infer<typeof gmsHeartbeatSchema>;
+
+export const gmsNodeSchema = gmsHeartbeatSchema
+  .omit({ v: true })
+  .extend({ status: z.enum(['alive', 'suspect']) });
+export type GmsNode = z.infer<typeof gmsNodeSchema>;
+
+/** What the registry says of the GMS nodes. Dead nodes are not in it. */
+export const gmsViewSchema = z.object({
+  v: z.literal(1),
+  registryId: z.string(),
+  atMs: z.number(),
+  nodes: z.array(gmsNodeSchema),
+});
+export type GmsView = z.infer<typeof gmsViewSchema>;
+
+/** session-actor and resend-timer replicas, each on its own subject. */
+export const peerHeartbeatSchema = z.object({
+  v: z.literal(1),
+  nodeId: nodeIdSchema,
+  incarnation: z.string().min(1).max(64),
+  state: z.enum(['up', 'leaving', 'gone']),
+});
+export type PeerHeartbeat = z.infer<typeof peerHeartbeatSchema>;
+
+export const leaseSchema = z.object({ owner: z.string(), incarnation: z.string() });
+export type Lease = z.infer<typeof leaseSchema>;
