@@ -1,1 +1,3 @@
-export {};
+export * from './bus';
+export * from './log-appender';
+export * from './streams';

@@ -1,0 +1,105 @@
+import { BOUNDS, subjects, type LogRecord } from '@flexpush/contracts';
+import { NatsError } from 'nats';
+import type { NatsBus } from './bus';
+
+export type AppendResult = { kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean };
+
+interface Waiting {
+  json: string;
+  done: (result: AppendResult) => void;
+}
+
+/** What waits for one shard, while a message is on its way to the log. */
+interface Lane {
+  waiting: Waiting[];
+  publishing: boolean;
+}
+
+const WAITING_RECORDS_MAX = 20_000;
+const PUBLISH_TIMEOUT_MS = 5_000;
+
+/**
+ * Appends internal records to the shards' logs.
+ *
+ * A1. Per shard one message is outstanding at a time, so records are stored in the order of the calls.
+ * A2. What waits meanwhile travels together in the next message; nothing lingers to be packed.
+ * A3. At most WAITING_RECORDS_MAX records wait; more are refused as `busy`.
+ * A4. Every message has a fresh Nats-Msg-Id: appending the same record again stores it again, and the fold knows it by
+ *     its record id.
+ */
+export class LogAppender {
+  private readonly lanes = new Map<number, Lane>();
+  private waitingCount = 0;
+  private messageCount = 0;
+  private readonly messageIdPrefix: string;
+
+  constructor(
+    private readonly bus: NatsBus,
+    options: { writerId: string },
+  ) {
+    this.messageIdPrefix = `${options.writerId}-${process.hrtime.bigint().toString(36)}`;
+  }
+
+  /** Resolves when the log has stored the record, or says why not. A `timeout` may have been stored all the same. */
+  append(shard: number, record: LogRecord): Promise<AppendResult> {
+    const json = JSON.stringify(record);
+    if (json.length > BOUNDS.recordBytes) return Promise.resolve({ kind: 'refused', reason: 'record-too-large', retryable: false });
+    if (this.waitingCount >= WAITING_RECORDS_MAX) return Promise.resolve({ kind: 'refused', reason: 'busy', retryable: true });
+    let lane = this.lanes.get(shard);
+    if (!lane) this.lanes.set(shard, (lane = { waiting: [], publishing: false }));
+    const { waiting, publishing } = lane;
+    this.waitingCount++;
+    return new Promise((done) => {
+      waiting.push({ json, done });
+      if (!publishing) void this.publishLane(shard, lane);
+    });
+  }
+
+  /** Resolves when everything appended so far is stored or refused. */
+  async flush(): Promise<void> {
+    while (this.waitingCount > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  private async publishLane(shard: number, lane: Lane): Promise<void> {
+    lane.publishing = true;
+    while (lane.waiting.length > 0) {
+      const pack = takePack(lane.waiting);
+      const result = await this.publish(shard, pack);
+      this.waitingCount -= pack.length;
+      for (const { done } of pack) done(result);
+    }
+    lane.publishing = false;
+  }
+
+  private async publish(shard: number, pack: Waiting[]): Promise<AppendResult> {
+    const payload = pack.length === 1 ? (pack[0] as Waiting).json : `[${pack.map(({ json }) => json).join(',')}]`;
+    try {
+      const ack = await this.bus.connection
+        .jetstream()
+        .publish(subjects.logInternal(shard), payload, { msgID: `${this.messageIdPrefix}-${this.messageCount++}`, timeout: PUBLISH_TIMEOUT_MS });
+      return { kind: 'appended', seq: ack.seq };
+    } catch (error) {
+      return { kind: 'refused', reason: refusal(error), retryable: true };
+    }
+  }
+}
+
+/** The first of the waiting records that fit into one message. */
+function takePack(waiting: Waiting[]): Waiting[] {
+  let bytes = 0;
+  let count = 0;
+  while (count < waiting.length && count < BOUNDS.recordsPerMessage) {
+    bytes += (waiting[count] as Waiting).json.length;
+    if (count > 0 && bytes > BOUNDS.messageBytes) break;
+    count++;
+  }
+  return waiting.splice(0, count);
+}
+
+/** The server's reason in a word or sentence. */
+export function refusal(error: unknown): string {
+  if (!(error instanceof NatsError)) return error instanceof Error ? error.message : String(error);
+  if (error.api_error) return error.api_error.description;
+  if (error.code === '503') return 'log-away';
+  return error.code === 'TIMEOUT' ? 'timeout' : error.code;
+}

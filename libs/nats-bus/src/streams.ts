@@ -1,0 +1,163 @@
+import {
+  DEAD_LETTER_STREAM,
+  CLUSTER_BUCKET,
+  LEASE_BUCKET,
+  LOG_STREAM,
+  OPTION_BUCKET,
+  SKIP_BUCKET,
+  shardOf,
+  subjects,
+} from '@flexpush/contracts';
+import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType, type JetStreamManager, type KV, type StreamConfig } from 'nats';
+import { randomBytes } from 'node:crypto';
+import type { NatsBus } from './bus';
+
+export interface LogSettings {
+  shardCount: number;
+  replicas: number;
+  /** A full log refuses publishers; it never forgets (DESIGN section 4). */
+  logBytesMax: number;
+  logAgeMaxMs: number;
+}
+
+/** The shard count is fixed at first start. */
+export class ShardCountError extends Error {
+  readonly code = 'SHARD_COUNT';
+  readonly retryable = false;
+  constructor(asked: number, kept: number) {
+    super(`this cluster has ${kept} shards, fixed at its first start, and cannot run with ${asked}; set FLEXPUSH_SHARDS=${kept} and render nats.conf for ${kept}`);
+  }
+}
+
+/** The server maps `flexpush.event.*` otherwise than `shardOf` does. */
+export class MappingError extends Error {
+  readonly code = 'MAPPING';
+  readonly retryable = false;
+  constructor(sessionId: string, expected: string, actual: string) {
+    super(`the NATS server maps ${subjects.event(sessionId)} to ${actual}, but it belongs on ${expected}; render nats.conf for this cluster's shard count`);
+  }
+}
+
+const DUPLICATE_WINDOW_MS = 120_000;
+
+async function streamExists(jsm: JetStreamManager, name: string): Promise<boolean> {
+  try {
+    await jsm.streams.info(name);
+    return true;
+  } catch (error) {
+    if (error instanceof NatsError && error.api_error?.err_code === 10059) return false;
+    throw error;
+  }
+}
+
+async function ensureStream(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<void> {
+  if (await streamExists(jsm, config.name)) return;
+  try {
+    await jsm.streams.add(config);
+  } catch (error) {
+    // Another node was faster, with settings of its own: its stream stands.
+    if (!(error instanceof NatsError && error.api_error?.err_code === 10058)) throw error;
+  }
+}
+
+/** Creates the log, the dead-letter stream and the buckets where they are missing. Existing ones are left as they are. */
+export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promise<void> {
+  const jsm = await bus.connection.jetstreamManager();
+  const common = {
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    num_replicas: settings.replicas,
+    duplicate_window: nanos(DUPLICATE_WINDOW_MS),
+    max_age: nanos(settings.logAgeMaxMs),
+  };
+  await ensureStream(jsm, {
+    ...common,
+    name: LOG_STREAM,
+    subjects: [subjects.logWildcard],
+    discard: DiscardPolicy.New,
+    max_bytes: settings.logBytesMax,
+    allow_direct: true,
+  });
+  await ensureStream(jsm, {
+    ...common,
+    name: DEAD_LETTER_STREAM,
+    subjects: [subjects.deadLetterWildcard],
+    discard: DiscardPolicy.Old,
+    max_bytes: Math.ceil(settings.logBytesMax / 16),
+  });
+  const js = bus.connection.jetstream();
+  const bucket = { replicas: settings.replicas, storage: StorageType.File };
+  await js.views.kv(CLUSTER_BUCKET, bucket);
+  await js.views.kv(LEASE_BUCKET, bucket);
+  await js.views.kv(OPTION_BUCKET, { ...bucket, history: 5 });
+  await js.views.kv(SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
+  await fixShardCount(bus, settings.shardCount);
+}
+
+async function fixShardCount(bus: NatsBus, shardCount: number): Promise<void> {
+  const kv = await bus.connection.jetstream().views.kv(CLUSTER_BUCKET);
+  const kept = await kv.get('shards');
+  if (kept === null) {
+    try {
+      await kv.create('shards', String(shardCount));
+      return;
+    } catch (error) {
+      if (!isWrongRevision(error)) throw error;
+      return fixShardCount(bus, shardCount);
+    }
+  }
+  if (Number(kept.string()) !== shardCount) throw new ShardCountError(shardCount, Number(kept.string()));
+}
+
+/** The server's word for "someone else wrote first". */
+export function isWrongRevision(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === 10071;
+}
+
+/** The bucket, when some session-actor has made it. Binding alone would create it with wrong settings. */
+export async function bindBucket(bus: NatsBus, bucket: string): Promise<KV | undefined> {
+  const jsm = await bus.connection.jetstreamManager();
+  if (!(await streamExists(jsm, `KV_${bucket}`))) return undefined;
+  return bus.connection.jetstream().views.kv(bucket, { bindOnly: true });
+}
+
+/** Waits until `ask` gives a value; NATS that is away, or not yet provisioned, only delays it. */
+export async function waitFor<T>(ask: () => Promise<T | undefined>, retryMs = 200): Promise<T> {
+  for (;;) {
+    const value = await ask().catch(() => undefined);
+    if (value !== undefined) return value;
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
+}
+
+/** The cluster's shard count; waits until the first session-actor has fixed it. */
+export async function waitForShardCount(bus: NatsBus): Promise<number> {
+  return waitFor(async () => {
+    const kv = await bindBucket(bus, CLUSTER_BUCKET);
+    const kept = await kv?.get('shards');
+    return kept ? Number(kept.string()) : undefined;
+  });
+}
+
+/**
+ * Sees that the server's mapping of `flexpush.event.*` agrees with `shardOf`, by publishing a few probe records.
+ * 'absent': there is no mapping, so publishers need our own publisher. Throws `MappingError` when it disagrees.
+ */
+export async function probeMapping(bus: NatsBus, shardCount: number): Promise<'agrees' | 'absent'> {
+  const jsm = await bus.connection.jetstreamManager();
+  for (let i = 0; i < 3; i++) {
+    const sessionId = `probe-${randomBytes(6).toString('hex')}`;
+    let seq: number;
+    try {
+      const ack = await bus.connection.jetstream().publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
+      seq = ack.seq;
+    } catch (error) {
+      if (error instanceof NatsError && error.code === '503') return 'absent';
+      throw error;
+    }
+    const stored = await jsm.streams.getMessage(LOG_STREAM, { seq });
+    const expected = subjects.logPublic(shardOf(sessionId, shardCount));
+    if (stored.subject !== expected) throw new MappingError(sessionId, expected, stored.subject);
+  }
+  return 'agrees';
+}
