@@ -13,7 +13,11 @@ export type BusAnswer = { kind: 'answer'; text: string } | { kind: 'no-responder
 export interface Bus {
   publish(subject: string, payload: string): void;
   request(subject: string, payload: string, options: { timeoutMs: number }): Promise<BusAnswer>;
-  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { queue?: string }): { stop(): void };
+  subscribe(
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
+  ): { stop(): void };
   connected(): boolean;
   /** Resolves when the server has taken everything published so far. */
   flush(): Promise<void>;
@@ -58,7 +62,11 @@ export class NatsBus implements Bus {
     }
   }
 
-  subscribe(subject: string, handler: (message: BusMessage) => void, options: { queue?: string } = {}): { stop(): void } {
+  subscribe(
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options: { queue?: string } = {},
+  ): { stop(): void } {
     const subscription = this.connection.subscribe(subject, {
       ...(options.queue ? { queue: options.queue } : {}),
       callback: (error, message) => {
@@ -104,7 +112,11 @@ class TextMessage implements BusMessage {
 }
 
 /** Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. */
-export async function connectBus(options: { url: string; name: string; onStatus?: (status: string) => void }): Promise<NatsBus> {
+export async function connectBus(options: {
+  url: string;
+  name: string;
+  onStatus?: (status: string) => void;
+}): Promise<NatsBus> {
   const connection = await connect({
     servers: options.url.split(',').map((server) => server.trim()),
     name: options.name,

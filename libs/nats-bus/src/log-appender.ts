@@ -2,7 +2,8 @@ import { BOUNDS, subjects, type LogRecord } from '@flexpush/contracts';
 import { NatsError } from 'nats';
 import type { NatsBus } from './bus';
 
-export type AppendResult = { kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean };
+export type AppendResult =
+  { kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean };
 
 interface Waiting {
   json: string;
@@ -43,8 +44,10 @@ export class LogAppender {
   /** Resolves when the log has stored the record, or says why not. A `timeout` may have been stored all the same. */
   append(shard: number, record: LogRecord): Promise<AppendResult> {
     const json = JSON.stringify(record);
-    if (json.length > BOUNDS.recordBytes) return Promise.resolve({ kind: 'refused', reason: 'record-too-large', retryable: false });
-    if (this.waitingCount >= WAITING_RECORDS_MAX) return Promise.resolve({ kind: 'refused', reason: 'busy', retryable: true });
+    if (json.length > BOUNDS.recordBytes)
+      return Promise.resolve({ kind: 'refused', reason: 'record-too-large', retryable: false });
+    if (this.waitingCount >= WAITING_RECORDS_MAX)
+      return Promise.resolve({ kind: 'refused', reason: 'busy', retryable: true });
     let lane = this.lanes.get(shard);
     if (!lane) this.lanes.set(shard, (lane = { waiting: [], publishing: false }));
     const { waiting, publishing } = lane;
@@ -72,11 +75,15 @@ export class LogAppender {
   }
 
   private async publish(shard: number, pack: Waiting[]): Promise<AppendResult> {
-    const payload = pack.length === 1 ? (pack[0] as Waiting).json : `[${pack.map(({ json }) => json).join(',')}]`;
+    const payload =
+      pack.length === 1 ? (pack[0] as Waiting).json : `[${pack.map(({ json }) => json).join(',')}]`;
     try {
       const ack = await this.bus.connection
         .jetstream()
-        .publish(subjects.logInternal(shard), payload, { msgID: `${this.messageIdPrefix}-${this.messageCount++}`, timeout: PUBLISH_TIMEOUT_MS });
+        .publish(subjects.logInternal(shard), payload, {
+          msgID: `${this.messageIdPrefix}-${this.messageCount++}`,
+          timeout: PUBLISH_TIMEOUT_MS,
+        });
       return { kind: 'appended', seq: ack.seq };
     } catch (error) {
       return { kind: 'refused', reason: refusal(error), retryable: true };

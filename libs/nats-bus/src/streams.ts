@@ -8,7 +8,16 @@ import {
   shardOf,
   subjects,
 } from '@flexpush/contracts';
-import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType, type JetStreamManager, type KV, type StreamConfig } from 'nats';
+import {
+  DiscardPolicy,
+  NatsError,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type JetStreamManager,
+  type KV,
+  type StreamConfig,
+} from 'nats';
 import { randomBytes } from 'node:crypto';
 import type { NatsBus } from './bus';
 
@@ -25,7 +34,9 @@ export class ShardCountError extends Error {
   readonly code = 'SHARD_COUNT';
   readonly retryable = false;
   constructor(asked: number, kept: number) {
-    super(`this cluster has ${kept} shards, fixed at its first start, and cannot run with ${asked}; set FLEXPUSH_SHARDS=${kept} and render nats.conf for ${kept}`);
+    super(
+      `this cluster has ${kept} shards, fixed at its first start, and cannot run with ${asked}; set FLEXPUSH_SHARDS=${kept} and render nats.conf for ${kept}`,
+    );
   }
 }
 
@@ -34,7 +45,9 @@ export class MappingError extends Error {
   readonly code = 'MAPPING';
   readonly retryable = false;
   constructor(sessionId: string, expected: string, actual: string) {
-    super(`the NATS server maps ${subjects.event(sessionId)} to ${actual}, but it belongs on ${expected}; render nats.conf for this cluster's shard count`);
+    super(
+      `the NATS server maps ${subjects.event(sessionId)} to ${actual}, but it belongs on ${expected}; render nats.conf for this cluster's shard count`,
+    );
   }
 }
 
@@ -50,7 +63,10 @@ async function streamExists(jsm: JetStreamManager, name: string): Promise<boolea
   }
 }
 
-async function ensureStream(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<void> {
+async function ensureStream(
+  jsm: JetStreamManager,
+  config: Partial<StreamConfig> & { name: string },
+): Promise<void> {
   if (await streamExists(jsm, config.name)) return;
   try {
     await jsm.streams.add(config);
@@ -149,7 +165,9 @@ export async function probeMapping(bus: NatsBus, shardCount: number): Promise<'a
     const sessionId = `probe-${randomBytes(6).toString('hex')}`;
     let seq: number;
     try {
-      const ack = await bus.connection.jetstream().publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
+      const ack = await bus.connection
+        .jetstream()
+        .publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
       seq = ack.seq;
     } catch (error) {
       if (error instanceof NatsError && error.code === '503') return 'absent';

@@ -25,13 +25,20 @@ export class ConfigError extends Error {
   readonly code = 'CONFIG';
   readonly retryable = false;
   constructor(readonly problems: readonly string[]) {
-    super(`the configuration has ${problems.length} problem(s):\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    super(
+      `the configuration has ${problems.length} problem(s):\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+    );
   }
 }
 
 /** Environment -> frozen typed object. Throws `ConfigError` naming every problem, never a value. */
-export function readConfig<S extends z.ZodType>(schema: S, env: Record<string, string | undefined> = process.env): Readonly<z.infer<S>> {
+export function readConfig<S extends z.ZodType>(
+  schema: S,
+  env: Record<string, string | undefined> = process.env,
+): Readonly<z.infer<S>> {
   const parsed = schema.safeParse(env);
   if (parsed.success) return Object.freeze(parsed.data) as Readonly<z.infer<S>>;
-  throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.') || 'relation'}: ${issue.message}`));
+  throw new ConfigError(
+    parsed.error.issues.map((issue) => `${issue.path.join('.') || 'relation'}: ${issue.message}`),
+  );
 }

@@ -5,7 +5,11 @@ export type { Logger };
 
 /** JSON lines on stdout: a dotted fact as message, flat camelCase fields. */
 export function createLogger(options: { service: string; nodeId: string; level: string }): Logger {
-  return pino({ level: options.level, base: { service: options.service, nodeId: options.nodeId }, timestamp: pino.stdTimeFunctions.isoTime });
+  return pino({
+    level: options.level,
+    base: { service: options.service, nodeId: options.nodeId },
+    timestamp: pino.stdTimeFunctions.isoTime,
+  });
 }
 
 /** Nest's own messages, through the same logger; its start-up chatter is debug. */
@@ -19,7 +23,10 @@ export class NestLogger implements LoggerService {
     this.logger.warn({ context: rest.at(-1) }, String(message));
   }
   error(message: unknown, ...rest: unknown[]): void {
-    this.logger.error({ err: message instanceof Error ? message : undefined, context: rest.at(-1) }, String(message));
+    this.logger.error(
+      { err: message instanceof Error ? message : undefined, context: rest.at(-1) },
+      String(message),
+    );
   }
   fatal(message: unknown, ...rest: unknown[]): void {
     this.logger.fatal({ context: rest.at(-1) }, String(message));

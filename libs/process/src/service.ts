@@ -40,7 +40,10 @@ export interface ServiceParts {
 }
 
 /** The Nest module of a service: flat lists and the operations endpoints. */
-export function serviceModule(parts: Pick<ServiceParts, 'controllers' | 'providers'>, operations: Operations): Type {
+export function serviceModule(
+  parts: Pick<ServiceParts, 'controllers' | 'providers'>,
+  operations: Operations,
+): Type {
   @Module({
     controllers: [OperationsController, ...(parts.controllers ?? [])],
     providers: [{ provide: Operations, useValue: operations }, ...(parts.providers ?? [])],
@@ -61,7 +64,11 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: {
 }): Promise<void> {
   const config = readConfigOrExit(options.schema);
   const incarnation = randomBytes(6).toString('hex');
-  const nodeId = config.FLEXPUSH_NODE_ID ?? `${options.name}-${hostname().replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 40)}`;
+  const nodeId =
+    config.FLEXPUSH_NODE_ID ??
+    `${options.name}-${hostname()
+      .replace(/[^A-Za-z0-9_-]/g, '-')
+      .slice(0, 40)}`;
   const log = createLogger({ service: options.name, nodeId, level: config.FLEXPUSH_LOG_LEVEL });
   const crash = (error: unknown) => {
     log.fatal({ err: error }, 'process.crashed');
@@ -114,7 +121,10 @@ function stopOnSignal(service: {
     for (const step of [...parts.stop, { name: 'close http', run: () => app.close() }]) {
       const startedAtMs = Date.now();
       const outcome = await runStep(step, config.FLEXPUSH_STOP_STEP_TIMEOUT_MS);
-      log[outcome === 'done' ? 'debug' : 'warn']({ step: step.name, outcome, tookMs: Date.now() - startedAtMs }, 'service.stop-step');
+      log[outcome === 'done' ? 'debug' : 'warn'](
+        { step: step.name, outcome, tookMs: Date.now() - startedAtMs },
+        'service.stop-step',
+      );
     }
     log.info('service.stopped');
     process.exit(0);

@@ -1,1 +1,4 @@
-export {};
+export * from './keys';
+export * from './redis';
+export * from './state-store';
+export * from './timer-store';

@@ -1,0 +1,49 @@
+import { SKIP_BUCKET, subjects } from '@flexpush/contracts';
+import type { KV } from 'nats';
+import type { NatsBus } from './bus';
+
+/** A refused record. `record` must be redacted already. */
+export interface DeadLetter {
+  shard: number;
+  seq: number;
+  /** Which record of the log message. */
+  index: number;
+  atMs: number;
+  reason: string;
+  record: unknown;
+}
+
+/** Where refused records go, and the notes that make a replay skip them too (DESIGN section 4). */
+export class DeadLetters {
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly kv: KV,
+  ) {}
+
+  static async open(bus: NatsBus): Promise<DeadLetters> {
+    return new DeadLetters(bus, await bus.connection.jetstream().views.kv(SKIP_BUCKET, { bindOnly: true }));
+  }
+
+  /** Stores the letter and the note; resolves when both are stored, so that the commit may pass the record. */
+  async refuse(letter: DeadLetter): Promise<void> {
+    const at = `${letter.shard}.${letter.seq}.${letter.index}`;
+    const payload = JSON.stringify({ v: 1, ...letter });
+    await Promise.all([
+      this.bus.connection
+        .jetstream()
+        .publish(subjects.deadLetter(letter.shard), payload, {
+          msgID: `dead-${at}-${letter.atMs}`,
+          timeout: 5_000,
+        }),
+      this.kv.put(at, letter.reason.slice(0, 200)),
+    ]);
+  }
+
+  /** The notes of a shard, as `<sequence>.<index>`. */
+  async skips(shard: number): Promise<Set<string>> {
+    const noted = new Set<string>();
+    const prefix = `${shard}.`;
+    for await (const key of await this.kv.keys(`${prefix}>`)) noted.add(key.slice(prefix.length));
+    return noted;
+  }
+}

@@ -1,0 +1,64 @@
+import { LEASE_BUCKET, leaseSchema, type Lease } from '@flexpush/contracts';
+import type { KV, KvEntry } from 'nats';
+import { parseJson, type NatsBus } from './bus';
+import { isWrongRevision } from './streams';
+
+/** A shard's lease as stored. `term` is the entry's revision; `lease` is absent when nobody holds it. */
+export interface LeaseEntry {
+  lease?: Lease;
+  term: number;
+}
+
+export type TakeResult = { kind: 'taken'; term: number } | { kind: 'conflict' };
+
+/** Leases in a KV bucket, by compare-and-set on the revision. They do not expire (DESIGN section 10). */
+export class LeaseStore {
+  constructor(private readonly kv: KV) {}
+
+  static async open(bus: NatsBus): Promise<LeaseStore> {
+    return new LeaseStore(await bus.connection.jetstream().views.kv(LEASE_BUCKET, { bindOnly: true }));
+  }
+
+  /** All leases by shard. */
+  async readAll(shardCount: number): Promise<Map<number, LeaseEntry>> {
+    const leases = new Map<number, LeaseEntry>();
+    const shards = Array.from({ length: shardCount }, (_, shard) => shard);
+    await Promise.all(shards.map(async (shard) => leases.set(shard, await this.read(shard))));
+    return leases;
+  }
+
+  async read(shard: number): Promise<LeaseEntry> {
+    const entry = await this.kv.get(key(shard));
+    return entry ? toLease(entry) : { term: 0 };
+  }
+
+  /** Takes the lease if its revision still is `expectedTerm` (0: it was never taken). */
+  async take(shard: number, lease: Lease, expectedTerm: number): Promise<TakeResult> {
+    return this.write(shard, JSON.stringify(lease), expectedTerm);
+  }
+
+  /** Gives the lease back; 'conflict' when another has taken it meanwhile. */
+  async release(shard: number, term: number): Promise<TakeResult> {
+    return this.write(shard, JSON.stringify({ owner: '', incarnation: '' }), term);
+  }
+
+  private async write(shard: number, value: string, expectedTerm: number): Promise<TakeResult> {
+    try {
+      return { kind: 'taken', term: await this.kv.update(key(shard), value, expectedTerm) };
+    } catch (error) {
+      if (isWrongRevision(error)) return { kind: 'conflict' };
+      throw error;
+    }
+  }
+}
+
+function key(shard: number): string {
+  return `shard.${shard}`;
+}
+
+function toLease(entry: KvEntry): LeaseEntry {
+  const parsed = entry.operation === 'PUT' ? leaseSchema.safeParse(parseJson(entry.string())) : undefined;
+  return parsed?.success && parsed.data.owner !== ''
+    ? { lease: parsed.data, term: entry.revision }
+    : { term: entry.revision };
+}

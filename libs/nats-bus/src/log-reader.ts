@@ -1,0 +1,233 @@
+import { LOG_STREAM, subjects } from '@flexpush/contracts';
+import {
+  AckPolicy,
+  createInbox,
+  DeliverPolicy,
+  nanos,
+  type JetStreamManager,
+  type Msg,
+  type Subscription,
+} from 'nats';
+import { randomBytes } from 'node:crypto';
+import type { NatsBus } from './bus';
+
+/** One message of a shard's log. It may hold several records. */
+export interface LogMessage {
+  seq: number;
+  /** JetStream's time of storing, epoch ms. */
+  atMs: number;
+  /** True on the subject that anyone may publish to. */
+  isPublic: boolean;
+  data: Uint8Array;
+}
+
+/** What a reader reports; it heals itself. */
+export type ReaderEvent = 'opened' | 'gap' | 'silent' | 'lost' | 'failed';
+
+const PULL_EXPIRES_MS = 5_000;
+/** With the client's defaults a lost consumer stalls 44 s in silence (DESIGN section 13). */
+const IDLE_HEARTBEAT_MS = 500;
+const SILENCE_MAX_MS = 3 * IDLE_HEARTBEAT_MS;
+const CONSUMER_INACTIVE_MS = 30_000;
+const REOPEN_DELAY_MS = 200;
+
+/**
+ * Reads one shard's log in order, in bounded pulls, over an ephemeral pull consumer of its own.
+ *
+ * R1. Messages come out in sequence order, each once: the consumer's delivery count must grow by one, else the consumer
+ *     is made anew from the last message that was in order.
+ * R2. At most `queueMax` messages wait here: the next pull is asked for only when there is room for it.
+ * R3. A pull that stays silent for longer than three heartbeats means a lost consumer: it is made anew.
+ * R4. No acks: the checkpoint is the ack.
+ */
+export class LogReader {
+  private readonly queue: LogMessage[] = [];
+  private wake: (() => void) | undefined;
+  private subscription: Subscription | undefined;
+  private consumer = '';
+  private nextSeq: number;
+  private delivered = 0;
+  /** Messages asked for and not yet come. */
+  private asked = 0;
+  private lastHeardAtMs = 0;
+  private closed = false;
+  private opening = false;
+  private watchdog: NodeJS.Timeout | undefined;
+  private readonly publicSubject: string;
+
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly jsm: JetStreamManager,
+    private readonly options: {
+      shard: number;
+      fromSeq: number;
+      queueMax: number;
+      onEvent?: (event: ReaderEvent, detail: string) => void;
+    },
+  ) {
+    this.nextSeq = options.fromSeq;
+    this.publicSubject = subjects.logPublic(options.shard);
+  }
+
+  async open(): Promise<void> {
+    await this.reopen('opened', `from ${this.nextSeq}`);
+    this.watchdog = setInterval(() => this.checkSilence(), IDLE_HEARTBEAT_MS);
+    this.watchdog.unref();
+  }
+
+  /** Up to `max` messages; waits until there is one. Empty only after `close` or `nudge`. */
+  async next(max: number): Promise<LogMessage[]> {
+    if (this.queue.length === 0 && !this.closed) await new Promise<void>((resolve) => (this.wake = resolve));
+    const taken = this.queue.splice(0, max);
+    this.pull();
+    return taken;
+  }
+
+  /** Lets a waiting `next` return with nothing. */
+  nudge(): void {
+    this.wake?.();
+    this.wake = undefined;
+  }
+
+  waiting(): number {
+    return this.queue.length;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.watchdog);
+    this.dropConsumer();
+    this.nudge();
+  }
+
+  private dropConsumer(): void {
+    this.subscription?.unsubscribe();
+    this.subscription = undefined;
+    const consumer = this.consumer;
+    this.consumer = '';
+    // The server forgets it by itself after a while; deleting it now only spares memory.
+    if (consumer && this.bus.connected())
+      this.jsm.consumers.delete(LOG_STREAM, consumer).catch(() => undefined);
+  }
+
+  private async reopen(event: ReaderEvent, detail: string): Promise<void> {
+    if (this.opening || this.closed) return;
+    this.opening = true;
+    this.options.onEvent?.(event, detail);
+    this.dropConsumer();
+    while (!this.closed) {
+      try {
+        await this.createConsumer();
+        break;
+      } catch (error) {
+        this.options.onEvent?.('failed', error instanceof Error ? error.message : String(error));
+        await new Promise((resolve) => setTimeout(resolve, REOPEN_DELAY_MS));
+      }
+    }
+    this.opening = false;
+    this.pull();
+  }
+
+  private async createConsumer(): Promise<void> {
+    const name = `flexpush-${this.options.shard}-${randomBytes(6).toString('hex')}`;
+    await this.jsm.consumers.add(LOG_STREAM, {
+      name,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: Math.max(1, this.nextSeq),
+      filter_subject: subjects.logShard(this.options.shard),
+      inactive_threshold: nanos(CONSUMER_INACTIVE_MS),
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    if (this.closed) return;
+    this.consumer = name;
+    this.delivered = 0;
+    this.asked = 0;
+    this.lastHeardAtMs = performance.now();
+    const inbox = createInbox();
+    const subscription = this.bus.connection.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error === null && this.subscription === subscription) this.hear(message);
+      },
+    });
+    this.subscription = subscription;
+  }
+
+  private hear(message: Msg): void {
+    this.lastHeardAtMs = performance.now();
+    if (message.headers && message.headers.code > 0) {
+      this.hearStatus(
+        message.headers.code,
+        message.headers.description,
+        Number(message.headers.get('Nats-Pending-Messages')) || 0,
+      );
+      return;
+    }
+    const at = parseDelivery(message.reply ?? '');
+    this.asked = Math.max(0, this.asked - 1);
+    if (at.delivered !== this.delivered + 1) {
+      void this.reopen('gap', `delivery ${at.delivered} after ${this.delivered}`);
+      return;
+    }
+    this.delivered = at.delivered;
+    this.nextSeq = at.seq + 1;
+    this.queue.push({
+      seq: at.seq,
+      atMs: at.atMs,
+      isPublic: message.subject === this.publicSubject,
+      data: message.data,
+    });
+    this.nudge();
+    this.pull();
+  }
+
+  /** 100 is a heartbeat; 404 and 408 end a pull, with what it still had to give; anything else loses the consumer. */
+  private hearStatus(code: number, description: string, pending: number): void {
+    if (code === 100) return;
+    if (code === 404 || code === 408) {
+      this.asked = Math.max(0, this.asked - (pending || this.asked));
+      this.pull();
+      return;
+    }
+    void this.reopen('lost', `${code} ${description}`);
+  }
+
+  /** R2: asks for as much as there is room for, when at least half of the room is free. */
+  private pull(): void {
+    if (this.closed || this.opening || this.consumer === '') return;
+    const room = this.options.queueMax - this.queue.length - this.asked;
+    if (room < this.options.queueMax / 2) return;
+    if (this.asked === 0) this.lastHeardAtMs = performance.now();
+    this.asked += room;
+    const request = {
+      batch: room,
+      expires: nanos(PULL_EXPIRES_MS),
+      idle_heartbeat: nanos(IDLE_HEARTBEAT_MS),
+    };
+    this.bus.connection.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${LOG_STREAM}.${this.consumer}`,
+      JSON.stringify(request),
+      {
+        reply: this.subscription?.getSubject() ?? '',
+      },
+    );
+  }
+
+  private checkSilence(): void {
+    if (this.closed || this.opening || !this.bus.connected()) return;
+    const silentMs = performance.now() - this.lastHeardAtMs;
+    if (this.asked > 0 && silentMs > SILENCE_MAX_MS) void this.reopen('silent', `${Math.round(silentMs)} ms`);
+  }
+}
+
+/** `$JS.ACK.<stream>.<consumer>.<tries>.<seq>.<delivered>.<ns>.<pending>`, with domain and account before on newer servers. */
+export function parseDelivery(reply: string): { seq: number; delivered: number; atMs: number } {
+  const tokens = reply.split('.');
+  const base = tokens.length >= 11 ? 7 : 5;
+  return {
+    seq: Number(tokens[base]),
+    delivered: Number(tokens[base + 1]),
+    atMs: Math.floor(Number((tokens[base + 2] ?? '').slice(0, -3)) / 1000),
+  };
+}

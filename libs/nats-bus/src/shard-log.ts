@@ -1,0 +1,57 @@
+import { LOG_STREAM, subjects } from '@flexpush/contracts';
+import { NatsError, type JetStreamManager } from 'nats';
+import type { NatsBus } from './bus';
+import { LogReader, type ReaderEvent } from './log-reader';
+
+/** Where the log stands. `createdAt` changes when the stream is recreated. */
+export interface LogState {
+  createdAt: string;
+  firstSeq: number;
+  lastSeq: number;
+}
+
+/** The log as a shard's owner needs it. */
+export class ShardLog {
+  private constructor(
+    private readonly bus: NatsBus,
+    private readonly jsm: JetStreamManager,
+  ) {}
+
+  static async open(bus: NatsBus): Promise<ShardLog> {
+    return new ShardLog(bus, await bus.connection.jetstreamManager());
+  }
+
+  async state(): Promise<LogState> {
+    const info = await this.jsm.streams.info(LOG_STREAM);
+    return { createdAt: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq };
+  }
+
+  /** The last sequence of one shard: the barrier. 0 when it has no record. */
+  async lastSeqOf(shard: number): Promise<number> {
+    const ends = await Promise.all(
+      [subjects.logPublic(shard), subjects.logInternal(shard)].map((subject) => this.lastSeqOn(subject)),
+    );
+    return Math.max(...ends);
+  }
+
+  /** A reader that is open; it heals itself. */
+  async read(options: {
+    shard: number;
+    fromSeq: number;
+    queueMax: number;
+    onEvent?: (event: ReaderEvent, detail: string) => void;
+  }): Promise<LogReader> {
+    const reader = new LogReader(this.bus, this.jsm, options);
+    await reader.open();
+    return reader;
+  }
+
+  private async lastSeqOn(subject: string): Promise<number> {
+    try {
+      return (await this.jsm.streams.getMessage(LOG_STREAM, { last_by_subj: subject })).seq;
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === 10037) return 0;
+      throw error;
+    }
+  }
+}

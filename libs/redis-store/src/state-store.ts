@@ -1,0 +1,91 @@
+import { keys } from './keys';
+import type { RedisConnection } from './redis';
+
+/** A shard as stored. Texts are JSON except the checkpoint, which is compared whole. */
+export interface StoredShard {
+  /** '' when nothing is stored. */
+  checkpoint: string;
+  options: string;
+  outbox: Record<string, string>;
+}
+
+/** What one batch writes. Every value is absolute. */
+export interface Commit {
+  expectedCheckpoint: string;
+  /** Ends with the batch id, so that it names this batch. */
+  checkpoint: string;
+  /** '' leaves the options. */
+  options: string;
+  /** `state` '' deletes the session and its transcript. */
+  sessions: { sessionId: string; state: string; events: [position: number, json: string][] }[];
+  /** Due time in epoch ms; undefined removes. */
+  timers: [member: string, dueAtMs: number | undefined][];
+  /** Job JSON; undefined removes. */
+  outbox: [key: string, job: string | undefined][];
+}
+
+/** The shards' state in Redis: what was folded. */
+export class StateStore {
+  constructor(private readonly redis: RedisConnection) {}
+
+  async loadShard(shard: number): Promise<StoredShard> {
+    const [checkpoint, options, outbox] = await Promise.all([
+      this.redis.get(keys.checkpoint(shard)),
+      this.redis.get(keys.options(shard)),
+      this.redis.hgetall(keys.outbox(shard)),
+    ]);
+    return { checkpoint: checkpoint ?? '', options: options ?? '', outbox };
+  }
+
+  /** The stored checkpoints, '' where there is none, in the order asked. */
+  async checkpoints(shards: readonly number[]): Promise<string[]> {
+    const stored = await Promise.all(shards.map((shard) => this.redis.get(keys.checkpoint(shard))));
+    return stored.map((checkpoint) => checkpoint ?? '');
+  }
+
+  /** States of sessions, null for unknown ones. */
+  async loadSessions(shard: number, sessionIds: readonly string[]): Promise<(string | null)[]> {
+    return sessionIds.length === 0
+      ? []
+      : this.redis.mget(sessionIds.map((sessionId) => keys.session(shard, sessionId)));
+  }
+
+  /** Transcript events from `first` to `last`, both included; null where a position is missing. */
+  async loadTranscript(
+    shard: number,
+    sessionId: string,
+    range: { first: number; last: number },
+  ): Promise<(string | null)[]> {
+    if (range.last < range.first) return [];
+    const positions = Array.from({ length: range.last - range.first + 1 }, (_, i) => String(range.first + i));
+    return this.redis.hmget(keys.transcript(shard, sessionId), ...positions);
+  }
+
+  /** 'conflict': the shard is not where the caller believes; nothing was written and nothing of the batch may be let out. */
+  async commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'> {
+    const scriptKeys = [keys.checkpoint(shard), keys.options(shard), keys.timers(shard), keys.outbox(shard)];
+    const values: (string | number)[] = [
+      commit.expectedCheckpoint,
+      commit.checkpoint,
+      commit.options,
+      commit.sessions.length,
+    ];
+    for (const { sessionId, state, events } of commit.sessions) {
+      scriptKeys.push(keys.session(shard, sessionId), keys.transcript(shard, sessionId));
+      values.push(state, events.length);
+      for (const [position, json] of events) values.push(position, json);
+    }
+    values.push(commit.timers.length);
+    for (const [member, dueAtMs] of commit.timers) values.push(member, dueAtMs ?? '');
+    values.push(commit.outbox.length);
+    for (const [key, job] of commit.outbox) values.push(key, job ?? '');
+    const answer = await this.redis.commitBatch(scriptKeys.length, ...scriptKeys, ...values);
+    return answer === 'saved' ? 'saved' : 'conflict';
+  }
+
+  /** Keeps resend-timer from claiming this shard's timers, or lets it again. */
+  async hold(shard: number, on: boolean): Promise<void> {
+    if (on) await this.redis.set(keys.hold(shard), '1');
+    else await this.redis.del(keys.hold(shard));
+  }
+}
