@@ -1,1 +1,4 @@
-export {};
+export * from './failure-detector';
+export * from './followed-view';
+export * from './gms-node-choice';
+export * from './rendezvous';
