@@ -1,0 +1,41 @@
+import type { ChatEvent, FoldReply, PushJob, SessionOptions } from '@flexpush/contracts';
+import type { Session } from './session';
+
+/** A transcript event with its position. */
+export type PositionedEvent = ChatEvent & { index: number };
+
+/** What the fold asks of the outside. Nothing of it leaves before its commit (I2). */
+export type Effect =
+  | { kind: 'append'; event: PositionedEvent }
+  /** Into the outbox; a trigger replaces the older one of its subscription. */
+  | { kind: 'notify'; job: PushJob }
+  /** The subscription's trigger up to `n` is confirmed: out of the outbox, and not to be started any more. */
+  | { kind: 'withdraw'; subscription: string; n: number }
+  /** A fact for the operator's log. */
+  | { kind: 'tell'; fact: string; fields: Record<string, string | number> };
+
+/** A reply to the caller; `pages` names the part of the transcript it carries. */
+export interface Reply extends FoldReply {
+  page?: { first: number; last: number };
+}
+
+export interface Outcome {
+  /** undefined: there is no such session (any more). */
+  session: Session | undefined;
+  effects: Effect[];
+  reply?: Reply;
+  /** The record is not acceptable: nothing changed, and it belongs into the dead-letter stream. */
+  refusal?: string;
+}
+
+export interface FoldContext {
+  /** The record's time in the log, epoch ms; per shard it never runs backwards. */
+  atMs: number;
+  options: SessionOptions;
+}
+
+/** A fold at work: the session is a copy, free to change. */
+export interface Work extends FoldContext {
+  session: Session;
+  effects: Effect[];
+}
