@@ -1,1 +1,26 @@
-export {};
+import { Command } from 'commander';
+import { commands } from './commands';
+import { wantsDebug } from './config';
+import { paint } from './output';
+
+function buildProgram(): Command {
+  const program = new Command('flexpush')
+    .description('Distributed push coordinator for chat: runs it, feeds it and looks into it.')
+    .showHelpAfterError('(add --help for the options)')
+    .addHelpText('after', '\nExample:\n  $ npx flexpush up --session-actors 2 --gms-nodes 2 --groups a,b\n');
+  for (const register of commands) register(program);
+  return program;
+}
+
+/** Whatever a command throws ends here, as one clear message and exit code 1. */
+function reportFailure(error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${paint('red', 'error:', process.stderr)} ${message}\n`);
+  if (wantsDebug() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = 1;
+}
+
+// A reader that has had enough, such as `head`, is no failure.
+process.stdout.on('error', () => undefined);
+process.stderr.on('error', () => undefined);
+buildProgram().parseAsync().catch(reportFailure);

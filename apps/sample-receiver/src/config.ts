@@ -1,0 +1,36 @@
+export interface ReceiverConfig {
+  readonly host: string;
+  readonly port: number;
+  /** How long each POST is kept waiting for its answer, to play a slow web server. */
+  readonly delayMs: number;
+  /** Ends when its stdin closes, because its launcher has died. */
+  readonly exitWithParent: boolean;
+  readonly colour: boolean;
+}
+
+const DELAY_MAX_MS = 600_000;
+
+/** Reads the environment; throws one error that names every bad value. */
+export function readConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  isTerminal = process.stdout.isTTY,
+): ReceiverConfig {
+  const problems: string[] = [];
+  const integer = (name: string, fallback: number, max: number): number => {
+    const text = env[name];
+    if (text === undefined || text === '') return fallback;
+    const value = Number(text);
+    if (Number.isSafeInteger(value) && value >= 0 && value <= max) return value;
+    problems.push(`${name} must be a whole number from 0 to ${max}, not "${text}"`);
+    return fallback;
+  };
+  const config: ReceiverConfig = {
+    host: env['FLEXPUSH_HTTP_HOST'] || '127.0.0.1',
+    port: integer('FLEXPUSH_HTTP_PORT', 8090, 65_535),
+    delayMs: integer('RECEIVER_DELAY_MS', 0, DELAY_MAX_MS),
+    exitWithParent: env['FLEXPUSH_EXIT_WITH_PARENT'] === '1',
+    colour: isTerminal === true && (env['NO_COLOR'] ?? '') === '',
+  };
+  if (problems.length > 0) throw new Error(problems.join('; '));
+  return Object.freeze(config);
+}

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { inheritedEnvironment } from './config';
+import { findExecutable } from './executable';
+import { ManagedProcess, type ProcessSpec } from './managed-process';
+import { freePort, LOOPBACK } from './port';
+import { exchange } from './probe';
+import { renderTemplate } from './template';
+
+export const DEFAULT_SHARDS = 64;
+
+export interface NatsConf {
+  readonly serverName: string;
+  readonly host: string;
+  readonly port: number;
+  readonly storeDir: string;
+  readonly pidFile: string;
+  readonly shards: number;
+}
+
+export interface NatsServerOptions {
+  /** Folder for the configuration, the JetStream store, pid file and log. */
+  readonly dir: string;
+  /** A free one by default. */
+  readonly port?: number;
+  /** Shard count of the mapping from `flexpush.event.*`; 64 by default. */
+  readonly shards?: number;
+  readonly logFile?: string;
+  readonly readyTimeoutMs?: number;
+  readonly stopGraceMs?: number;
+}
+
+/** A running nats-server with JetStream. It can be stopped, killed and started again on the same port and store. */
+export class NatsServer extends ManagedProcess {
+  readonly url: string;
+
+  constructor(
+    spec: ProcessSpec,
+    readonly port: number,
+  ) {
+    super(spec);
+    this.url = `nats://${LOOPBACK}:${port}`;
+  }
+}
+
+/** The text of nats.conf for these values. */
+export function renderNatsConf(conf: NatsConf): string {
+  return renderTemplate('nats.conf', {
+    SERVER_NAME: conf.serverName,
+    HOST: conf.host,
+    PORT: String(conf.port),
+    STORE_DIR: conf.storeDir,
+    PID_FILE: conf.pidFile,
+    SHARDS: String(conf.shards),
+  });
+}
+
+/** Starts nats-server on loopback and resolves when JetStream is there. Throws a StackError with its log otherwise. */
+export async function startNats(options: NatsServerOptions): Promise<NatsServer> {
+  const server = await prepareNats(options);
+  await server.start();
+  return server;
+}
+
+/** Writes the configuration and returns the server, not started. */
+export async function prepareNats(options: NatsServerOptions): Promise<NatsServer> {
+  const dir = resolve(options.dir);
+  const port = options.port ?? (await freePort());
+  const serverName = `flexpush-${randomBytes(6).toString('hex')}`;
+  const confFile = join(dir, 'nats.conf');
+  const pidFile = join(dir, 'nats.pid');
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(
+    confFile,
+    renderNatsConf({
+      serverName,
+      host: LOOPBACK,
+      port,
+      storeDir: join(dir, 'store'),
+      pidFile,
+      shards: options.shards ?? DEFAULT_SHARDS,
+    }),
+  );
+  return new NatsServer(
+    {
+      name: 'nats',
+      kind: 'nats',
+      command: findExecutable('nats-server'),
+      args: ['--config', confFile],
+      env: inheritedEnvironment(),
+      cwd: dir,
+      commandPart: confFile,
+      logFile: options.logFile ?? join(dir, 'nats.log'),
+      pidFile,
+      probe: () => isNatsReady(port, serverName),
+      readyTimeoutMs: options.readyTimeoutMs ?? 30_000,
+      stopGraceMs: options.stopGraceMs ?? 10_000,
+      holdStdin: false,
+    },
+    port,
+  );
+}
+
+/**
+ * A server greets with one INFO line. The name in it must be ours: a stranger on the same port would answer
+ * before our own server has had the time to fail.
+ */
+async function isNatsReady(port: number, serverName: string): Promise<boolean> {
+  const greeting = await exchange({ host: LOOPBACK, port }, '', (text) => text.includes('\r\n'));
+  if (greeting === undefined || !greeting.startsWith('INFO ')) return false;
+  const info: unknown = JSON.parse(greeting.slice('INFO '.length, greeting.indexOf('\r\n')));
+  if (typeof info !== 'object' || info === null) return false;
+  return (
+    'jetstream' in info && info.jetstream === true && 'server_name' in info && info.server_name === serverName
+  );
+}
