@@ -46,28 +46,31 @@ export function signalQuietly(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** True for a process that still runs. A zombie, dead but not yet collected by its parent, does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     // EPERM means that it lives and belongs to somebody else.
     return errnoOf(error) === 'EPERM';
   }
+  return statFieldsOf(pid)?.[0] !== 'Z';
 }
 
 /**
  * Start time of a process in clock ticks since boot. Pid and start time together name one process, so that a
- * lock or pid file is not fooled by a reused pid. Undefined when the process is gone or there is no /proc.
+ * lock is not fooled by a reused pid. Undefined when the process is gone or there is no /proc.
  */
 export function startTicksOf(pid: number): string | undefined {
+  return statFieldsOf(pid)?.[19];
+}
+
+/** The fields of /proc/<pid>/stat from the third on (state, parent, ...). */
+function statFieldsOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the command in brackets and may hold blanks; count from the last bracket.
-    return stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .at(19);
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     // Gone, or a system without /proc.
     return undefined;

@@ -265,7 +265,7 @@ async function endLeftovers(dir: string, nodeIds: Readonly<Record<string, string
   );
   const services = Object.keys(nodeIds).map((name) =>
     // The working directory is the proof; every service is a node program.
-    endLeftover({ pidFile: join(dir, 'pids', `${name}.pid`), cwd: dir, commandPart: '.js' }),
+    endLeftover({ pidFile: join(dir, 'pids', `${name}.pid`), cwd: dir, commandPart: 'node' }),
   );
   await Promise.all([...servers, ...services]);
 }
