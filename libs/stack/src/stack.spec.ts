@@ -94,7 +94,11 @@ describe('a stack', () => {
       shards: 8,
       env: { all: { FLEXPUSH_EXTRA: 'x' }, 'chat-api': { FLEXPUSH_OWN: 'y' } },
     });
-    const common = { FLEXPUSH_NATS_URL: stack.nats.url, FLEXPUSH_REDIS_URL: stack.redis.url, FLEXPUSH_EXTRA: 'x' };
+    const common = {
+      FLEXPUSH_NATS_URL: stack.nats.url,
+      FLEXPUSH_REDIS_URL: stack.redis.url,
+      FLEXPUSH_EXTRA: 'x',
+    };
     expect(await environmentOf(stack.service('session-actor-2').url)).toMatchObject({
       ...common,
       FLEXPUSH_NODE_ID: 'session-actor-2',
@@ -153,9 +157,13 @@ describe('a stack', () => {
 
   it('says which service failed, with its last words, and stops the rest', async () => {
     const names = { 'gms-node': { FAKE_FAIL: 'no luck' } };
-    await expect(start({ env: names })).rejects.toThrow(/gms-node-1 ended with exit code 3.*cannot go on: no luck/s);
+    await expect(start({ env: names })).rejects.toThrow(
+      /gms-node-1 ended with exit code 3.*cannot go on: no luck/s,
+    );
     const stuck = { 'chat-api': { FAKE_NEVER_READY: '1' } };
-    await expect(start({ env: stuck, readyTimeoutMs: 1_500 })).rejects.toThrow(/chat-api-1 was not ready within 1.5 s/);
+    await expect(start({ env: stuck, readyTimeoutMs: 1_500 })).rejects.toThrow(
+      /chat-api-1 was not ready within 1.5 s/,
+    );
   });
 
   it('starts again what dies, with the same port, and rewrites run.json', async () => {
