@@ -1,1 +1,10 @@
-export {};
+export * from './bounds';
+export * from './circuit-breaker';
+export * from './customhttp-body';
+export * from './customhttp-provider';
+export * from './delivery';
+export * from './delivery-job';
+export * from './failure-log';
+export * from './http-channel';
+export * from './provider';
+export * from './recent-map';

@@ -1,0 +1,26 @@
+/** The bounds of a delivery (I9). The caller gives all of them, so that defaults stand only in its configuration. */
+export interface DeliveryBounds {
+  /** Jobs that wait; a dispatch that would pass it is answered `busy`. */
+  queueMax: number;
+  /** POSTs in flight to one destination, and connections of its pool. */
+  connectionsMax: number;
+  /** Destinations with a pool; the longest idle one goes first. */
+  destinationsMax: number;
+  /** A job is started only while it is younger than this. */
+  deadTimeoutMs: number;
+  /** Results that are remembered for repeated ids. */
+  rememberedMax: number;
+  /** Consecutive connection failures and time-outs that open a destination's breaker. */
+  breakerFailuresMax: number;
+  /** How long an open breaker refuses before it lets one probe through. */
+  breakerProbeAfterMs: number;
+}
+
+/** How long results and withdrawals are remembered. */
+export const REMEMBERED_AGE_MS = 600_000;
+/** A destination that had nothing to do for this long loses its pool. */
+export const DESTINATION_IDLE_MS = 60_000;
+/** Failed triggers are logged at most once per destination and this long, with a count. */
+export const FAILURE_LOG_INTERVAL_MS = 1_000;
+/** Bytes of an answer that are read; the rest is not waited for, because only the status matters. */
+export const ANSWER_BYTES_MAX = 65_536;
