@@ -2,10 +2,15 @@ import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The client with our scripts. Script calls take the number of keys first, as EVAL does. */
+type ScriptArguments = readonly (string | number)[];
+
+/**
+ * The client with our scripts. Script calls take the number of keys first, as EVAL does; keys and arguments are lists,
+ * because a large batch has more of them than a call may have parameters.
+ */
 export interface RedisConnection extends Redis {
-  commitBatch(keyCount: number, ...keysAndArguments: (string | number)[]): Promise<string>;
-  claimDue(keyCount: number, ...keysAndArguments: (string | number)[]): Promise<string[]>;
+  commitBatch(keyCount: number, keys: readonly string[], values: ScriptArguments): Promise<string>;
+  claimDue(keyCount: number, keys: readonly string[], values: ScriptArguments): Promise<string[]>;
 }
 
 function script(name: string): string {

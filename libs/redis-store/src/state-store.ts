@@ -79,7 +79,7 @@ export class StateStore {
     for (const [member, dueAtMs] of commit.timers) values.push(member, dueAtMs ?? '');
     values.push(commit.outbox.length);
     for (const [key, job] of commit.outbox) values.push(key, job ?? '');
-    const answer = await this.redis.commitBatch(scriptKeys.length, ...scriptKeys, ...values);
+    const answer = await this.redis.commitBatch(scriptKeys.length, scriptKeys, values);
     return answer === 'saved' ? 'saved' : 'conflict';
   }
 

@@ -17,11 +17,8 @@ export class TimerStore {
     const { nowMs, visibilityMs, limit } = options;
     const answer = await this.redis.claimDue(
       2,
-      keys.timers(shard),
-      keys.hold(shard),
-      nowMs,
-      nowMs + visibilityMs,
-      limit,
+      [keys.timers(shard), keys.hold(shard)],
+      [nowMs, nowMs + visibilityMs, limit],
     );
     if (answer[0] === 'held') return { kind: 'held' };
     const timers: [string, number][] = [];
