@@ -1,0 +1,79 @@
+import type { ServiceContext, ServiceParts } from '@flexpush/process';
+import { APP_FILTER } from '@nestjs/core';
+import { chatController } from './chat-controller';
+import { ChatService, type CallPort } from './chat-service';
+import { systemClock } from './clock';
+import type { ChatApiConfig } from './config';
+import { FailureFilter } from './failure-filter';
+import { acceptForms, createAdapter } from './http-edge';
+import { LogConnection } from './log-connection';
+import { ChatMetrics } from './metrics';
+import { KeyObfuscator } from './obfuscated-key';
+import { RequestGate } from './request-gate';
+import { RequestJournal } from './request-journal';
+
+/** The HTTP side over any way to the sessions. */
+export function chatApiParts(
+  context: ServiceContext<ChatApiConfig>,
+  backend: { callerId: string; metrics: ChatMetrics; gate: RequestGate; calls: () => CallPort | undefined },
+): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> {
+  const { config, log } = context;
+  const requestBytesMax = config.FLEXPUSH_REQUEST_BYTES_MAX;
+  const appName = config.FLEXPUSH_APP_NAME;
+  const journal = new RequestJournal(backend.metrics, log);
+  const service = new ChatService({
+    callerId: backend.callerId,
+    keySecret: config.FLEXPUSH_KEY_SECRET,
+    obfuscator: new KeyObfuscator(config.FLEXPUSH_KEY_SECRET),
+    calls: backend.calls,
+    log,
+  });
+  return {
+    adapter: createAdapter(requestBytesMax),
+    controllers: [chatController(appName)],
+    providers: [
+      { provide: ChatService, useValue: service },
+      { provide: RequestGate, useValue: backend.gate },
+      { provide: RequestJournal, useValue: journal },
+      { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
+    ],
+    configure: (app) => acceptForms(app, requestBytesMax),
+  };
+}
+
+/** Room for the incarnation in the 64 characters of a subject token. */
+const NODE_ID_CHARS_MAX = 48;
+
+/** chat-api as it runs: over NATS. */
+export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Promise<ServiceParts> {
+  const { config, log, operations, nodeId, incarnation } = context;
+  // Of this start of the process only: nobody waits any more for what an earlier one asked.
+  const callerId = `${nodeId.slice(0, NODE_ID_CHARS_MAX)}-${incarnation}`;
+  const gate = new RequestGate(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX);
+  const metrics = new ChatMetrics(operations.registry, () => gate.inFlight());
+  const connection = new LogConnection({
+    natsUrl: config.FLEXPUSH_NATS_URL,
+    nodeId,
+    callerId,
+    log,
+    calls: {
+      retryMs: config.FLEXPUSH_REPLY_RETRY_MS,
+      timeoutMs: config.FLEXPUSH_REQUEST_TIMEOUT_MS,
+      clock: systemClock,
+      onEvent: (event) => metrics.callEvent(event),
+    },
+  });
+  operations.addCheck('nats', () => connection.natsCheck());
+  operations.addCheck('shards', () => connection.shardsCheck());
+  return {
+    ...chatApiParts(context, { callerId, metrics, gate, calls: () => connection.calls() }),
+    // Not awaited: until NATS is there the service runs and says that it is not ready.
+    start: () => void connection.open(),
+    stop: [
+      { name: 'stop taking requests', run: () => gate.close() },
+      { name: 'wait for requests in flight', run: () => gate.empty() },
+      { name: 'flush the log appender', run: () => connection.flush() },
+      { name: 'close nats', run: () => connection.close() },
+    ],
+  };
+}

@@ -1,0 +1,135 @@
+import { replyKeys, sessionIdSchema, TOKEN_PATTERN, userIdSchema } from '@flexpush/contracts';
+import type { Logger } from '@flexpush/process';
+import {
+  invalidAnswer,
+  notFoundAnswer,
+  replyAnswer,
+  retryAnswer,
+  sessionFailureAnswer,
+  unavailableAnswer,
+  type Answer,
+} from './answer';
+import { createRecord, parseChatRequest } from './chat-request';
+import { optionalField } from './field-parser';
+import type { FormFields } from './form';
+import {
+  derivedCreateId,
+  derivedIdentity,
+  derivedRequestId,
+  keyHashOf,
+  randomIdentity,
+  randomRecordId,
+} from './identity';
+import type { KeyObfuscator } from './obfuscated-key';
+import { operations, type CallRecord } from './operations';
+import type { CallOutcome } from './session-calls';
+
+/** The way to the sessions; undefined while NATS or the shard count is not there yet. */
+export interface CallPort {
+  call(record: CallRecord): Promise<CallOutcome>;
+}
+
+export interface ChatServiceOptions {
+  /** Where replies to this process go (`subjects.reply`). */
+  callerId: string;
+  keySecret: string;
+  obfuscator: KeyObfuscator;
+  calls: () => CallPort | undefined;
+  log: Logger;
+}
+
+/** Services are parts of option sections (`chat.<service>`), so they have the same letters. */
+const SERVICE_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
+
+const NOT_READY = 'the service is not connected yet; the same request may be retried';
+
+/** The operations of the Chat API, without HTTP: fields in, answer out. */
+export class ChatService {
+  constructor(private readonly options: ChatServiceOptions) {}
+
+  async requestChat(request: {
+    service: string;
+    fields: FormFields;
+    idempotencyKey: string | undefined;
+  }): Promise<Answer> {
+    const { service, fields, idempotencyKey } = request;
+    if (!SERVICE_PATTERN.test(service)) return notFoundAnswer();
+    const parsed = parseChatRequest(fields);
+    if (parsed.kind === 'invalid') return invalidAnswer(parsed);
+    const { keySecret, obfuscator, callerId } = this.options;
+    const identity =
+      idempotencyKey === undefined ? randomIdentity() : derivedIdentity(keySecret, service, idempotencyKey);
+    const id =
+      idempotencyKey === undefined ? randomRecordId() : derivedCreateId(keySecret, service, idempotencyKey);
+    const record = createRecord(parsed.value, { id, service, identity, obfuscator, replyTo: callerId });
+    const answer = await this.call(record, identity);
+    this.logPushProblem(answer, { service, sessionId: identity.sessionId, userId: identity.userId });
+    // A chat that may not exist is not named: the client starts anew, or repeats with its Idempotency-Key.
+    return answer.body.statusCode === 1 ? { ...answer, body: { ...answer.body, chatId: '' } } : answer;
+  }
+
+  async onSession(request: {
+    operation: string;
+    service: string;
+    chatId: string;
+    fields: FormFields;
+    idempotencyKey: string | undefined;
+  }): Promise<Answer> {
+    const { operation, service, chatId, fields, idempotencyKey } = request;
+    const parse = operations.get(operation);
+    if (!parse || !SERVICE_PATTERN.test(service)) return notFoundAnswer();
+    if (!TOKEN_PATTERN.test(chatId)) return sessionFailureAnswer('unknown-session', { chatId });
+    const userId = optionalField(fields, 'userId');
+    const secureKey = optionalField(fields, 'secureKey');
+    if (userId === undefined || secureKey === undefined) return sessionFailureAnswer('bad-key', { chatId });
+    if (!TOKEN_PATTERN.test(userId)) return sessionFailureAnswer('unknown-participant', { chatId });
+    const keyHash = keyHashOf(secureKey);
+    const id =
+      idempotencyKey === undefined
+        ? randomRecordId()
+        : derivedRequestId({ sessionId: chatId, userId, keyHash, operation, idempotencyKey });
+    const envelope = {
+      v: 1 as const,
+      id,
+      sessionId: sessionIdSchema.parse(chatId),
+      userId: userIdSchema.parse(userId),
+      keyHash,
+      replyTo: this.options.callerId,
+    };
+    const parsed = parse(envelope, fields);
+    if (parsed.kind === 'invalid') return invalidAnswer(parsed, chatId);
+    return this.call(parsed.value, { sessionId: chatId, userId, secureKey });
+  }
+
+  private async call(
+    record: CallRecord,
+    caller: { sessionId: string; userId: string; secureKey: string },
+  ): Promise<Answer> {
+    const calls = this.options.calls();
+    if (!calls) return unavailableAnswer(NOT_READY, record.sessionId);
+    const outcome = await calls.call(record);
+    switch (outcome.kind) {
+      case 'answered':
+        return replyAnswer(outcome.answer, caller);
+      case 'timeout':
+        this.logTrouble(record, 'timeout');
+        return retryAnswer('timeout', record.sessionId);
+      case 'refused':
+        if (!outcome.retryable) return invalidAnswer({ code: 400, advice: outcome.reason }, record.sessionId);
+        this.logTrouble(record, outcome.reason);
+        return retryAnswer('log-refused', record.sessionId);
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  private logTrouble(record: CallRecord, reason: string): void {
+    const { type, id, sessionId } = record;
+    this.options.log.warn({ recordType: type, recordId: id, sessionId, reason }, 'chat.call-unanswered');
+  }
+
+  private logPushProblem(answer: Answer, ids: { service: string; sessionId: string; userId: string }): void {
+    const reason = answer.body.userData?.[replyKeys.pushReason];
+    if (reason !== undefined) this.options.log.info({ ...ids, reason }, 'chat.started-without-push');
+  }
+}

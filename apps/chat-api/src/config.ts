@@ -1,0 +1,30 @@
+import { serviceConfigShape } from '@flexpush/process';
+import { z } from 'zod';
+
+/** What chat-api is configured with. Every name carries its unit; defaults stand only here. */
+export const configSchema = z
+  .object({
+    ...serviceConfigShape,
+    /** The first part of every path: `/{app}/2/chat/{service}`. */
+    FLEXPUSH_APP_NAME: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1-64 letters, digits, "_" or "-"')
+      .default('genesys'),
+    /** A larger body is refused with 413; the counterpart of the original's `xml-request-max-size`. */
+    FLEXPUSH_REQUEST_BYTES_MAX: z.coerce.number().int().min(200).max(1_048_576).default(32_768),
+    /** Requests that may be under way at once; more are refused with 503. */
+    FLEXPUSH_REQUESTS_IN_FLIGHT_MAX: z.coerce.number().int().min(1).max(100_000).default(4_096),
+    /** How long to wait for a reply before the record is appended again; the wait doubles each time. */
+    FLEXPUSH_REPLY_RETRY_MS: z.coerce.number().int().min(20).max(60_000).default(1_500),
+    /** After this the caller hears that it may try again. */
+    FLEXPUSH_REQUEST_TIMEOUT_MS: z.coerce.number().int().min(50).max(120_000).default(10_000),
+    /** All replicas must have the same; from it come the obfuscated keys and the ids of idempotent chat requests. */
+    FLEXPUSH_KEY_SECRET: z
+      .string('is required, at least 32 characters')
+      .min(32, 'must have at least 32 characters'),
+  })
+  .refine((config) => config.FLEXPUSH_REPLY_RETRY_MS < config.FLEXPUSH_REQUEST_TIMEOUT_MS, {
+    path: ['FLEXPUSH_REPLY_RETRY_MS'],
+    message: 'must be below FLEXPUSH_REQUEST_TIMEOUT_MS, or a lost reply is never asked for again',
+  });
+export type ChatApiConfig = z.infer<typeof configSchema>;

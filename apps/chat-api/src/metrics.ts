@@ -1,0 +1,63 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** From the fast path of some milliseconds to the time-out. */
+const DURATION_BUCKETS_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** What operators see of the requests. */
+export class ChatMetrics {
+  private readonly requests: Counter<'operation' | 'outcome'>;
+  private readonly duration: Histogram<'operation'>;
+  private readonly appendedAgain: Counter;
+  private readonly replies: Counter<'problem'>;
+
+  constructor(registry: Registry, inFlight: () => number) {
+    const registers = [registry];
+    this.requests = new Counter({
+      name: 'flexpush_chat_requests_total',
+      help: 'Chat API requests by operation and outcome.',
+      labelNames: ['operation', 'outcome'],
+      registers,
+    });
+    this.duration = new Histogram({
+      name: 'flexpush_chat_request_duration_seconds',
+      help: 'Time from the parsed request to its answer.',
+      labelNames: ['operation'],
+      buckets: DURATION_BUCKETS_S,
+      registers,
+    });
+    this.appendedAgain = new Counter({
+      name: 'flexpush_chat_records_appended_again_total',
+      help: 'Records appended again because no reply came.',
+      registers,
+    });
+    this.replies = new Counter({
+      name: 'flexpush_chat_replies_unused_total',
+      help: 'Replies that nobody waits for any more, or that do not parse.',
+      labelNames: ['problem'],
+      registers,
+    });
+    new Gauge({
+      name: 'flexpush_chat_requests_in_flight',
+      help: 'Requests under way.',
+      registers,
+      collect() {
+        this.set(inFlight());
+      },
+    });
+  }
+
+  answered(request: { operation: string; outcome: string; tookMs: number }): void {
+    this.requests.inc({ operation: request.operation, outcome: request.outcome });
+    this.duration.observe({ operation: request.operation }, request.tookMs / 1000);
+  }
+
+  /** A request that never reached an operation. */
+  turnedAway(outcome: string): void {
+    this.requests.inc({ operation: 'none', outcome });
+  }
+
+  callEvent(event: 'appended-again' | 'reply-unmatched' | 'reply-malformed'): void {
+    if (event === 'appended-again') this.appendedAgain.inc();
+    else this.replies.inc({ problem: event === 'reply-unmatched' ? 'unmatched' : 'malformed' });
+  }
+}
