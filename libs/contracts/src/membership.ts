@@ -27,6 +27,8 @@ export const gmsViewSchema = z.object({
   v: z.literal(1),
   registryId: z.string(),
   atMs: z.number(),
+  /** False until the registry has listened for a whole dead time-out: such a view may add nodes, but forgets none. */
+  settled: z.boolean(),
   nodes: z.array(gmsNodeSchema),
 });
 export type GmsView = z.infer<typeof gmsViewSchema>;

@@ -1,0 +1,442 @@
+import { BOUNDS, logIds, subscriptionKey, type GmsView, type PushResults, type SettleOutcome } from '@flexpush/contracts';
+import { chooseGmsNode, followView } from '@flexpush/membership';
+import type { OutboxEntry } from './outbox';
+import type { Appender, Clock, GmsTransport, Log, Meter } from './ports';
+
+export interface DispatcherSettings {
+  nodeId: string;
+  alias: string;
+  /** Unsettled notifications of one shard above which it stops reading (I9). */
+  unsettledPerShardMax: number;
+  /** After this long without a result the same id goes out again. */
+  settleDeadlineMs: number;
+  /** How long settled results gather before they become a record; a confirm meanwhile makes it needless. */
+  settleLingerMs: number;
+  /** How long a node that did not respond is left out, unless the registry shows a new incarnation of it. */
+  unreachableMs: number;
+  gmsNodesMax: number;
+}
+
+type Associate = (subscription: string, nodeId: string) => void;
+
+/** A notification on its way. `gone`: withdrawn, replaced or settled; it must not be sent any more. */
+interface Flight {
+  shard: number;
+  entry: OutboxEntry;
+  subscription: string;
+  state: 'behind' | 'waiting' | 'queued' | 'sent' | 'gone';
+  nodeId: string | undefined;
+  /** When an unanswered dispatch is sent again, epoch ms. */
+  deadlineAtMs: number;
+}
+
+interface ShardState {
+  term: number;
+  isOpen: boolean;
+  associate: Associate;
+  /** By outbox key. */
+  flights: Map<string, Flight>;
+  /** Plain notifications of a subscription go one at a time, in order (I7). */
+  plainQueues: Map<string, Flight[]>;
+  unsettled: number;
+  roomWaiters: (() => void)[];
+  settled: Map<string, { entry: OutboxEntry; outcome: SettleOutcome }>;
+  settling: boolean;
+}
+
+/** One GMS node: what waits for it, one request at a time, so that its jobs arrive in order. */
+interface Channel {
+  queue: Flight[];
+  sending: boolean;
+  pausedUntilMs: number;
+}
+
+const NO_NODE_LOG_INTERVAL_MS = 1_000;
+const DISPATCH_RETRY_MS = 100;
+
+/**
+ * Sends committed notifications to GMS nodes and hears what became of them, for all shards of a process.
+ *
+ * D1. Only entries that `put` gave are sent, and `put` is called after their commit (I2).
+ * D2. Jobs carry their shard's term; the term was announced when the shard was opened (I3).
+ * D3. An entry that has no node, whose node died or that was handed back is placed again at once when a node can take
+ *     it (I6). An entry without a result by its deadline is sent again under the same id.
+ * D4. Per node one request at a time, and plain notifications of a subscription one at a time: order (I7).
+ * D5. A result settles an entry in memory at once; the record follows after a short while, unless a confirm or a newer
+ *     trigger has removed the entry by then. A crash in between repeats an id that the node remembers.
+ * D6. While paused (the process does not hear its own beats) nothing is sent.
+ */
+export class Dispatcher {
+  private readonly shards = new Map<number, ShardState>();
+  private readonly channels = new Map<string, Channel>();
+  private readonly unreachable = new Map<string, { incarnation: string | undefined; untilMs: number }>();
+  private view: GmsView | undefined;
+  private paused = false;
+  private lastNoNodeLogAtMs = 0;
+  private noNodeUnlogged = 0;
+  private withdrawals = new Map<string, { subscription: string; n: number }[]>();
+
+  constructor(
+    private readonly deps: { transport: GmsTransport; appender: Appender; clock: Clock; logger: Log; meter: Meter },
+    private readonly settings: DispatcherSettings,
+    /** A GMS node has seen a higher term: this shard has another owner. */
+    private readonly onDeposed: (shard: number) => void,
+  ) {}
+
+  /** Makes a shard known; nothing of it is sent before `open`. */
+  addShard(shard: number, term: number, associate: Associate): void {
+    this.shards.set(shard, {
+      term,
+      isOpen: false,
+      associate,
+      flights: new Map(),
+      plainQueues: new Map(),
+      unsettled: 0,
+      roomWaiters: [],
+      settled: new Map(),
+      settling: false,
+    });
+  }
+
+  open(shard: number): void {
+    const state = this.shards.get(shard);
+    if (!state) return;
+    this.deps.transport.announceTerm(shard, state.term);
+    state.isOpen = true;
+  }
+
+  /** Forgets a shard: what is queued for it is not sent any more. */
+  dropShard(shard: number, term: number): void {
+    const state = this.shards.get(shard);
+    if (!state || state.term !== term) return;
+    for (const flight of state.flights.values()) flight.state = 'gone';
+    this.shards.delete(shard);
+    wake(state);
+  }
+
+  /** Sends a committed entry, after an older trigger of its subscription if that is still to be answered. */
+  put(shard: number, entry: OutboxEntry, nodeId: string | undefined): void {
+    const state = this.shards.get(shard);
+    if (!state) return;
+    const old = state.flights.get(entry.key);
+    if (old) this.end(state, old);
+    state.settled.delete(entry.key);
+    const subscription = subscriptionKey(entry.job.sessionId, entry.job.userId);
+    const flight: Flight = { shard, entry, subscription, state: 'behind', nodeId: old?.nodeId ?? nodeId, deadlineAtMs: 0 };
+    state.flights.set(entry.key, flight);
+    if (entry.job.kind === 'plain') {
+      const queue = state.plainQueues.get(subscription);
+      if (queue) {
+        queue.push(flight);
+        return;
+      }
+      state.plainQueues.set(subscription, [flight]);
+    }
+    this.place(state, flight);
+  }
+
+  /** A confirm: the trigger leaves, and its node is told not to start it (I5). */
+  withdraw(shard: number, withdrawal: { entry: OutboxEntry | undefined; subscription: string; n: number }): void {
+    const state = this.shards.get(shard);
+    const { entry, subscription, n } = withdrawal;
+    if (!state || !entry) return;
+    state.settled.delete(entry.key);
+    const flight = state.flights.get(entry.key);
+    if (!flight) return;
+    if (flight.state === 'sent' || flight.state === 'queued') this.tellWithdrawn(flight.nodeId, { subscription, n });
+    this.end(state, flight);
+  }
+
+  /** An entry has left the outbox by a folded record. */
+  forget(shard: number, entry: OutboxEntry): void {
+    const state = this.shards.get(shard);
+    if (!state) return;
+    state.settled.delete(entry.key);
+    const flight = state.flights.get(entry.key);
+    if (flight && flight.entry.job.id === entry.job.id) this.end(state, flight);
+  }
+
+  /** Resolves when the shard may read on (I9), or when it is dropped or nudged. */
+  room(shard: number): Promise<void> {
+    const state = this.shards.get(shard);
+    if (!state || state.unsettled < this.settings.unsettledPerShardMax) return Promise.resolve();
+    return new Promise((resolve) => state.roomWaiters.push(resolve));
+  }
+
+  /** Lets a shard that waits for room look again. */
+  nudge(shard: number): void {
+    const state = this.shards.get(shard);
+    if (state) wake(state);
+  }
+
+  pause(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    if (!paused) for (const nodeId of this.channels.keys()) void this.send(nodeId);
+  }
+
+  /** The registry's newest view: entries of nodes that left are placed anew, and so is what waited for a node (D3). */
+  setView(received: GmsView): void {
+    this.view = followView(this.view, received, this.settings.gmsNodesMax);
+    const present = new Map(this.view.nodes.map((node) => [node.nodeId as string, node.incarnation]));
+    for (const [nodeId, mark] of this.unreachable) {
+      if (present.get(nodeId) !== mark.incarnation) this.unreachable.delete(nodeId);
+    }
+    this.placeAgain(({ state, nodeId }) => state === 'waiting' || ((state === 'queued' || state === 'sent') && nodeId !== undefined && !present.has(nodeId)));
+    for (const nodeId of this.channels.keys()) if (!present.has(nodeId)) this.channels.delete(nodeId);
+  }
+
+  /** Results of a GMS node. Unknown ids are results of entries that are gone. */
+  takeResults(results: PushResults): void {
+    for (const { id, shard, outcome } of results.results) {
+      const state = this.shards.get(shard);
+      if (!state) continue;
+      const flight = state.flights.get(id) ?? state.flights.get(id.slice(0, id.lastIndexOf(':')));
+      if (!flight || flight.entry.job.id !== id || flight.state === 'gone') continue;
+      if (outcome === 'returned') {
+        this.deps.meter.count('jobsReturned');
+        this.uncount(state, flight);
+        this.place(state, flight);
+      } else {
+        this.end(state, flight);
+        state.settled.set(flight.entry.key, { entry: flight.entry, outcome });
+        this.settleLater(shard, state);
+      }
+    }
+  }
+
+  /** Once a second: deadlines, and nodes that may respond again. */
+  sweep(): void {
+    const nowMs = this.deps.clock.nowMs();
+    for (const [nodeId, mark] of this.unreachable) if (mark.untilMs <= nowMs) this.unreachable.delete(nodeId);
+    this.placeAgain(({ state, deadlineAtMs }) => {
+      if (state === 'waiting') return true;
+      const isLate = state === 'sent' && deadlineAtMs <= nowMs;
+      if (isLate) this.deps.meter.count('settleDeadlines');
+      return isLate;
+    });
+    this.expirePlain(nowMs);
+  }
+
+  /** Appends what is settled but not yet in the log; for an orderly stop. */
+  async flushSettled(shard: number): Promise<void> {
+    const state = this.shards.get(shard);
+    if (state && state.settled.size > 0) await this.appendSettled(shard, state);
+  }
+
+  counts(): { shards: number; unsettled: number; waiting: number } {
+    let unsettled = 0;
+    let waiting = 0;
+    for (const state of this.shards.values()) {
+      unsettled += state.unsettled;
+      for (const flight of state.flights.values()) if (flight.state === 'waiting') waiting++;
+    }
+    return { shards: this.shards.size, unsettled, waiting };
+  }
+
+  /** Plain entries past their age leave, loudly: the one loud drop of I9. Triggers never do: their schedule ends them. */
+  private expirePlain(nowMs: number): void {
+    for (const [shard, state] of this.shards) {
+      for (const flight of state.flights.values()) {
+        const { job } = flight.entry;
+        if (job.kind !== 'plain' || flight.state === 'sent' || nowMs - job.atMs < BOUNDS.plainNotificationAgeMs) continue;
+        this.deps.meter.count('notificationsDropped');
+        this.deps.logger.error({ logId: flight.state === 'waiting' ? logIds.noNode : logIds.notPushed, id: job.id, ageMs: nowMs - job.atMs }, 'notification.expired');
+        this.end(state, flight);
+        state.settled.set(flight.entry.key, { entry: flight.entry, outcome: 'expired' });
+        this.settleLater(shard, state);
+      }
+    }
+  }
+
+  private placeAgain(wants: (flight: Flight) => boolean): void {
+    for (const state of this.shards.values()) {
+      if (!state.isOpen) continue;
+      for (const flight of state.flights.values()) {
+        if (!wants(flight)) continue;
+        this.uncount(state, flight);
+        this.place(state, flight);
+      }
+    }
+  }
+
+  /** Chooses a node, keeps the association, and queues the entry for it. */
+  private place(state: ShardState, flight: Flight): void {
+    const { job } = flight.entry;
+    const nodes = (this.view?.nodes ?? []).filter((node) => !this.unreachable.has(node.nodeId));
+    const choice = chooseGmsNode(
+      { nodes },
+      { group: job.nodeGroup, subscription: flight.subscription, deviceType: job.deviceType, current: flight.nodeId },
+    );
+    if (choice.kind === 'none') {
+      if (flight.state !== 'waiting') this.tellNoNode(flight);
+      flight.state = 'waiting';
+      return;
+    }
+    if (choice.nodeId !== flight.nodeId) state.associate(flight.subscription, choice.nodeId);
+    flight.nodeId = choice.nodeId;
+    flight.state = 'queued';
+    state.unsettled++;
+    let channel = this.channels.get(choice.nodeId);
+    if (!channel) this.channels.set(choice.nodeId, (channel = { queue: [], sending: false, pausedUntilMs: 0 }));
+    channel.queue.push(flight);
+    if (!channel.sending) void this.send(choice.nodeId);
+  }
+
+  private async send(nodeId: string): Promise<void> {
+    const channel = this.channels.get(nodeId);
+    if (!channel || channel.sending) return;
+    channel.sending = true;
+    // What the same turn of the event loop commits travels together.
+    await Promise.resolve();
+    while (!this.paused && channel.queue.length > 0 && this.channels.get(nodeId) === channel) {
+      const flights = channel.queue.splice(0, BOUNDS.jobsPerDispatch).filter(({ state }) => state === 'queued');
+      if (flights.length === 0) continue;
+      for (const flight of flights) {
+        flight.state = 'sent';
+        flight.deadlineAtMs = this.deps.clock.nowMs() + this.settings.settleDeadlineMs;
+      }
+      const retryAfterMs = await this.sendOnce(nodeId, flights);
+      if (retryAfterMs === undefined) continue;
+      // Back to the front, so that the order stays.
+      const again = flights.filter(({ state }) => state === 'sent');
+      for (const flight of again) flight.state = 'queued';
+      channel.queue.unshift(...again);
+      await new Promise<void>((resolve) => this.deps.clock.after(retryAfterMs, resolve));
+    }
+    channel.sending = false;
+  }
+
+  /** One dispatch; returns after how long it is to be tried again, if it is. */
+  private async sendOnce(nodeId: string, flights: Flight[]): Promise<number | undefined> {
+    const answer = await this.deps.transport.dispatch(nodeId, this.payload(flights));
+    switch (answer.status) {
+      case 'accepted':
+        this.deps.meter.count('jobsDispatched', flights.length);
+        for (const [shard, term] of answer.oldTerms) {
+          this.deps.meter.count('jobsRefusedByTerm');
+          this.deps.logger.warn({ shard, seenTerm: term, nodeId }, 'dispatch.old-term');
+          this.onDeposed(shard);
+        }
+        return undefined;
+      case 'busy':
+        return Math.max(DISPATCH_RETRY_MS, answer.retryAfterMs);
+      case 'timeout':
+        // It may have been taken: the same ids go to the same node again, while it lives.
+        return DISPATCH_RETRY_MS;
+      case 'no-responders':
+        this.leaveOut(nodeId);
+        return undefined;
+      case 'malformed':
+        this.deps.logger.error({ nodeId, reason: answer.reason, jobs: flights.length }, 'dispatch.malformed');
+        return 10 * DISPATCH_RETRY_MS;
+      default:
+        return answer satisfies never;
+    }
+  }
+
+  /** The server says that nobody listens there: the node is gone, whatever the registry still shows. */
+  private leaveOut(nodeId: string): void {
+    const incarnation = this.view?.nodes.find((node) => node.nodeId === nodeId)?.incarnation;
+    this.unreachable.set(nodeId, { incarnation, untilMs: this.deps.clock.nowMs() + this.settings.unreachableMs });
+    this.deps.logger.warn({ nodeId }, 'gms-node.unreachable');
+    this.channels.delete(nodeId);
+    this.placeAgain((flight) => flight.nodeId === nodeId && (flight.state === 'sent' || flight.state === 'queued'));
+  }
+
+  private payload(flights: readonly Flight[]): string {
+    const byShard = new Map<number, string[]>();
+    for (const { shard, entry } of flights) {
+      const jobs = byShard.get(shard);
+      if (jobs) jobs.push(entry.json);
+      else byShard.set(shard, [entry.json]);
+    }
+    const shards = [...byShard].map(([shard, jobs]) => `{"shard":${shard},"term":${this.shards.get(shard)?.term ?? 0},"jobs":[${jobs.join(',')}]}`);
+    return `{"v":1,"actorId":${JSON.stringify(this.settings.nodeId)},"alias":${JSON.stringify(this.settings.alias)},"shards":[${shards.join(',')}]}`;
+  }
+
+  /** Ends a flight; the next plain notification of its subscription follows. */
+  private end(state: ShardState, flight: Flight): void {
+    this.uncount(state, flight);
+    flight.state = 'gone';
+    if (state.flights.get(flight.entry.key) === flight) state.flights.delete(flight.entry.key);
+    if (flight.entry.job.kind !== 'plain') return;
+    const queue = state.plainQueues.get(flight.subscription);
+    if (!queue) return;
+    const wasFirst = queue[0] === flight;
+    const rest = queue.filter((one) => one !== flight);
+    if (rest.length === 0) state.plainQueues.delete(flight.subscription);
+    else state.plainQueues.set(flight.subscription, rest);
+    if (!wasFirst || !rest[0]) return;
+    rest[0].nodeId ??= flight.nodeId;
+    this.place(state, rest[0]);
+  }
+
+  private uncount(state: ShardState, flight: Flight): void {
+    if (flight.state !== 'queued' && flight.state !== 'sent') return;
+    state.unsettled--;
+    flight.state = 'behind';
+    if (state.unsettled < this.settings.unsettledPerShardMax) wake(state);
+  }
+
+  private settleLater(shard: number, state: ShardState): void {
+    if (state.settling) return;
+    state.settling = true;
+    this.deps.clock.after(this.settings.settleLingerMs, () => {
+      state.settling = false;
+      if (this.shards.get(shard) === state && state.settled.size > 0) void this.appendSettled(shard, state);
+    });
+  }
+
+  /** D5. What the log refuses is tried again with the next round. */
+  private async appendSettled(shard: number, state: ShardState): Promise<void> {
+    const results = [...state.settled].slice(0, BOUNDS.resultsPerRecord);
+    const record = {
+      v: 1 as const,
+      type: 'push.settled' as const,
+      results: results.map(([, { entry, outcome }]): [string, SettleOutcome] => [entry.job.id, outcome]),
+    };
+    const appended = await this.deps.appender.append(shard, record);
+    if (appended.kind === 'appended') {
+      for (const [key, settled] of results) if (state.settled.get(key) === settled) state.settled.delete(key);
+    } else {
+      this.deps.logger.warn({ shard, reason: appended.reason, results: results.length }, 'settle.refused');
+    }
+    if (state.settled.size > 0) this.settleLater(shard, state);
+  }
+
+  private tellNoNode(flight: Flight): void {
+    this.deps.meter.count('noNodeFound');
+    const nowMs = this.deps.clock.nowMs();
+    if (nowMs - this.lastNoNodeLogAtMs < NO_NODE_LOG_INTERVAL_MS) {
+      this.noNodeUnlogged++;
+      return;
+    }
+    const group = flight.entry.job.nodeGroup ?? '';
+    this.deps.logger.warn(
+      { logId: logIds.noNode, group, id: flight.entry.job.id, others: this.noNodeUnlogged },
+      `push-flex: could not send notification - no gms node found in group=${group}`,
+    );
+    this.lastNoNodeLogAtMs = nowMs;
+    this.noNodeUnlogged = 0;
+  }
+
+  /** Withdrawals of one turn of the event loop travel together. */
+  private tellWithdrawn(nodeId: string | undefined, withdrawal: { subscription: string; n: number }): void {
+    if (nodeId === undefined) return;
+    if (this.withdrawals.size === 0) {
+      queueMicrotask(() => {
+        const told = this.withdrawals;
+        this.withdrawals = new Map();
+        for (const [to, list] of told) this.deps.transport.withdraw(to, list);
+      });
+    }
+    const list = this.withdrawals.get(nodeId);
+    if (list) list.push(withdrawal);
+    else this.withdrawals.set(nodeId, [withdrawal]);
+  }
+}
+
+function wake(state: ShardState): void {
+  for (const resolve of state.roomWaiters.splice(0)) resolve();
+}

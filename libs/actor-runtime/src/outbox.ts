@@ -1,0 +1,81 @@
+import { BOUNDS, subscriptionKey, type PushJob } from '@flexpush/contracts';
+
+/** A committed, unsettled notification. */
+export interface OutboxEntry {
+  /** Triggers are keyed by subscription, plain ones by notification id. */
+  key: string;
+  job: PushJob;
+  /** The job as it is stored and sent. */
+  json: string;
+}
+
+export function outboxKey(job: PushJob): string {
+  return job.kind === 'trigger' ? subscriptionKey(job.sessionId, job.userId) : job.id;
+}
+
+export function outboxEntry(job: PushJob): OutboxEntry {
+  return { key: outboxKey(job), job, json: JSON.stringify(job) };
+}
+
+/**
+ * A shard's outbox as folded. It changes only with a batch, and every change is written by that batch's commit.
+ *
+ * B1. At most one trigger per subscription: a newer one replaces it.
+ * B2. At most `plainNotificationsPerSubscription` plain ones per subscription; past that the oldest is dropped, loudly.
+ */
+export class Outbox {
+  private readonly entries = new Map<string, OutboxEntry>();
+  /** Plain entries' keys by subscription, oldest first. */
+  private readonly plain = new Map<string, string[]>();
+
+  static parse(stored: Record<string, string>): Outbox {
+    const outbox = new Outbox();
+    const jobs = Object.values(stored).map((json) => ({ job: JSON.parse(json) as PushJob, json }));
+    jobs.sort((a, b) => a.job.n - b.job.n);
+    for (const { job, json } of jobs) outbox.add({ key: outboxKey(job), job, json });
+    return outbox;
+  }
+
+  /** Adds an entry; returns the plain ones dropped for it (B2). */
+  add(entry: OutboxEntry): OutboxEntry[] {
+    this.entries.set(entry.key, entry);
+    if (entry.job.kind === 'trigger') return [];
+    const subscription = subscriptionKey(entry.job.sessionId, entry.job.userId);
+    const keys = this.plain.get(subscription) ?? [];
+    keys.push(entry.key);
+    this.plain.set(subscription, keys);
+    const dropped: OutboxEntry[] = [];
+    while (keys.length > BOUNDS.plainNotificationsPerSubscription) {
+      const oldest = this.entries.get(keys[0] as string);
+      if (oldest) dropped.push(oldest);
+      this.remove(keys[0] as string);
+    }
+    return dropped;
+  }
+
+  remove(key: string): OutboxEntry | undefined {
+    const entry = this.entries.get(key);
+    if (!entry) return undefined;
+    this.entries.delete(key);
+    if (entry.job.kind === 'plain') {
+      const subscription = subscriptionKey(entry.job.sessionId, entry.job.userId);
+      const keys = (this.plain.get(subscription) ?? []).filter((one) => one !== key);
+      if (keys.length > 0) this.plain.set(subscription, keys);
+      else this.plain.delete(subscription);
+    }
+    return entry;
+  }
+
+  get(key: string): OutboxEntry | undefined {
+    return this.entries.get(key);
+  }
+
+  /** All entries, per subscription in the order of their numbers. */
+  all(): OutboxEntry[] {
+    return [...this.entries.values()].sort((a, b) => a.job.n - b.job.n);
+  }
+
+  get size(): number {
+    return this.entries.size;
+  }
+}

@@ -1,0 +1,71 @@
+import type { PendingReply } from './shard-fold';
+import type { ShardStore } from './ports';
+import type { SessionCache } from './session-cache';
+
+/** A part of a reply stays below the server's default max_payload. */
+const PART_CHARS_MAX = 200_000;
+/** Replies to one caller that travel in one message. */
+const REPLIES_PER_MESSAGE = 100;
+
+/**
+ * The payloads for the callers of a committed batch. Events are taken from memory where they are new, else read;
+ * they are JSON already and are not parsed again.
+ */
+export async function renderReplies(
+  replies: readonly PendingReply[],
+  source: { shard: number; alias: string; sessions: SessionCache; store: ShardStore },
+): Promise<{ callerId: string; payload: string }[]> {
+  const rendered = await Promise.all(replies.map(async (reply) => ({ reply, parts: renderParts(reply, source.alias, await eventsOf(reply, source)) })));
+  const byCaller = new Map<string, string[]>();
+  for (const { reply, parts } of rendered) {
+    const known = byCaller.get(reply.callerId);
+    if (known) known.push(...parts);
+    else byCaller.set(reply.callerId, parts);
+  }
+  return [...byCaller].flatMap(([callerId, parts]) => packs(parts).map((pack) => ({ callerId, payload: `{"v":1,"replies":[${pack.join(',')}]}` })));
+}
+
+async function eventsOf(pending: PendingReply, source: { shard: number; sessions: SessionCache; store: ShardStore }): Promise<string[]> {
+  const { page } = pending.reply;
+  if (!page || page.last < page.first) return [];
+  const cached = source.sessions.get(pending.sessionId);
+  if (cached && cached.tail.length > 0 && page.first >= cached.tailFirst && page.last < cached.tailFirst + cached.tail.length) {
+    return cached.tail.slice(page.first - cached.tailFirst, page.last - cached.tailFirst + 1);
+  }
+  const stored = await source.store.loadTranscript(source.shard, pending.sessionId, page);
+  return stored.filter((json) => json !== null);
+}
+
+function renderParts(pending: PendingReply, alias: string, events: readonly string[]): string[] {
+  const { page: _page, ...reply } = pending.reply;
+  const head = `{"id":${JSON.stringify(pending.recordId)},"alias":${JSON.stringify(alias)},"reply":${JSON.stringify(reply)},"messages":[`;
+  const parts: string[] = [];
+  let start = 0;
+  let chars = 0;
+  events.forEach((json, i) => {
+    if (chars > 0 && chars + json.length > PART_CHARS_MAX) {
+      parts.push(`${head}${events.slice(start, i).join(',')}],"more":true}`);
+      start = i;
+      chars = 0;
+    }
+    chars += json.length;
+  });
+  parts.push(`${head}${events.slice(start).join(',')}],"more":false}`);
+  return parts;
+}
+
+/** Small replies travel together, large parts alone. */
+function packs(parts: readonly string[]): string[][] {
+  const result: string[][] = [];
+  let chars = 0;
+  for (const part of parts) {
+    const last = result.at(-1);
+    if (last && last.length < REPLIES_PER_MESSAGE && chars + part.length <= PART_CHARS_MAX) last.push(part);
+    else {
+      result.push([part]);
+      chars = 0;
+    }
+    chars += part.length;
+  }
+  return result;
+}

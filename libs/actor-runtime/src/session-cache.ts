@@ -1,0 +1,100 @@
+import { SESSION_VERSION, type Session } from '@flexpush/session';
+
+/** A session in memory, with what the runtime keeps beside it. */
+export interface CachedSession {
+  /** undefined: there is no such session. */
+  session: Session | undefined;
+  /** Where it is folded to; older records are skipped. */
+  foldedTo: { seq: number; index: number };
+  /** Association: user id -> GMS node id. Soft: it is never input to the fold. */
+  nodes: Record<string, string>;
+  /** JSON of the newest events, so that usual refreshes need no read. `tail[0]` is at position `tailFirst`. */
+  tail: string[];
+  tailFirst: number;
+}
+
+const TAIL_EVENTS_MAX = 8;
+
+/** A newer release wrote this session: this node must not fold the shard (DESIGN section 4). */
+export class NewerStateError extends Error {
+  readonly code = 'NEWER_STATE';
+  readonly retryable = false;
+  constructor(sessionId: string, version: unknown) {
+    super(`session ${sessionId} has state version ${String(version)}, this node reads ${SESSION_VERSION}: update this node`);
+  }
+}
+
+interface Stored {
+  q: [number, number];
+  n?: Record<string, string>;
+  s: Session;
+}
+
+export function unknownSession(): CachedSession {
+  return { session: undefined, foldedTo: { seq: 0, index: 0 }, nodes: {}, tail: [], tailFirst: 1 };
+}
+
+export function parseSession(sessionId: string, text: string | null): CachedSession {
+  if (text === null) return unknownSession();
+  const stored = JSON.parse(text) as Stored;
+  if (stored.s.v !== SESSION_VERSION) throw new NewerStateError(sessionId, stored.s.v);
+  const [seq, index] = stored.q;
+  return { session: stored.s, foldedTo: { seq, index }, nodes: stored.n ?? {}, tail: [], tailFirst: stored.s.nextPosition };
+}
+
+/** '' for a session that is gone. */
+export function formatSession(cached: CachedSession): string {
+  if (!cached.session) return '';
+  const stored: Stored = { q: [cached.foldedTo.seq, cached.foldedTo.index], s: cached.session };
+  if (Object.keys(cached.nodes).length > 0) stored.n = cached.nodes;
+  return JSON.stringify(stored);
+}
+
+export function pushTail(cached: CachedSession, position: number, json: string): void {
+  if (cached.tail.length === 0) cached.tailFirst = position;
+  cached.tail.push(json);
+  if (cached.tail.length > TAIL_EVENTS_MAX) {
+    cached.tail.shift();
+    cached.tailFirst++;
+  }
+}
+
+/** Sessions of one shard, the least recently used ones dropped first (I9). Dropping only costs a read. */
+export class SessionCache {
+  private readonly sessions = new Map<string, CachedSession>();
+
+  constructor(private readonly sessionsMax: number) {}
+
+  get(sessionId: string): CachedSession | undefined {
+    const cached = this.sessions.get(sessionId);
+    if (cached) {
+      this.sessions.delete(sessionId);
+      this.sessions.set(sessionId, cached);
+    }
+    return cached;
+  }
+
+  set(sessionId: string, cached: CachedSession): void {
+    this.sessions.set(sessionId, cached);
+  }
+
+  has(sessionId: string): boolean {
+    return this.sessions.has(sessionId);
+  }
+
+  delete(sessionId: string): void {
+    this.sessions.delete(sessionId);
+  }
+
+  /** Called between batches, so that no session of a running batch disappears. */
+  trim(): void {
+    for (const sessionId of this.sessions.keys()) {
+      if (this.sessions.size <= this.sessionsMax) return;
+      this.sessions.delete(sessionId);
+    }
+  }
+
+  get size(): number {
+    return this.sessions.size;
+  }
+}

@@ -1,0 +1,293 @@
+import type { OptionValues } from '@flexpush/contracts';
+import { formatCheckpoint, parseCheckpoint } from './checkpoint';
+import { decode } from './decode';
+import type { Dispatcher } from './dispatcher';
+import { Outbox } from './outbox';
+import type { Clock, DeadLetters, Log, LogMessage, LogReader, Meter, ReplyTransport, ShardLog, ShardStore } from './ports';
+import { renderReplies } from './replies';
+import { parseSession } from './session-cache';
+import { placeRecords, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
+
+export interface ShardActorDeps {
+  log: ShardLog;
+  store: ShardStore;
+  letters: DeadLetters;
+  replies: ReplyTransport;
+  dispatcher: Dispatcher;
+  clock: Clock;
+  logger: Log;
+  meter: Meter;
+}
+
+export interface ShardSettings {
+  shardCount: number;
+  /** The Chat Server application DBID of this node; the REST alias (CONTRACT 6 #30). */
+  alias: string;
+  nodeId: string;
+  recordsPerBatch: number;
+  /** Log messages that wait in memory for one shard. */
+  messagesQueuedMax: number;
+  sessionsCachedMax: number;
+  /** During catch-up only callers that may still wait are answered. */
+  replyAgeMaxMs: number;
+}
+
+/** Why an actor ended: asked to, or because the shard is not ours as we thought; the owner decides what follows. */
+export type ActorEnd = 'stopped' | 'conflict' | 'failed';
+
+const COMMIT_RETRY_MS = 200;
+const COMMIT_TRIES_MAX = 5;
+
+/**
+ * Runs the actors of one owned shard: read a batch, load, fold, commit, let out.
+ *
+ * S1. Nothing of a batch leaves before its commit is saved (I2).
+ * S2. Commits of the shard follow one another, each on the checkpoint of the one before (I3).
+ * S3. Up to the barrier (the log's end when the shard was acquired) nothing is dispatched and only young records are
+ *     answered; behind it the outbox, as folded by then, is dispatched. So a trigger that was confirmed later in the
+ *     log never goes out again (I5).
+ * S4. While unsettled notifications stand at their bound, no further batch is read (I9).
+ */
+export class ShardActor {
+  private fold!: ShardFold;
+  private checkpoint = '';
+  private createdAt = '';
+  private nextSeq = 1;
+  private barrierSeq = 0;
+  private caughtUp = false;
+  private skips: ReadonlySet<string> = new Set();
+  private reader: LogReader | undefined;
+  private stopping = false;
+  private batchCount = 0;
+  private lastProgressAtMs: number;
+  private loop: Promise<ActorEnd> | undefined;
+
+  constructor(
+    readonly shard: number,
+    readonly term: number,
+    private readonly deps: ShardActorDeps,
+    private readonly settings: ShardSettings,
+  ) {
+    this.lastProgressAtMs = deps.clock.nowMs();
+  }
+
+  /** Starts the loop; the promise tells how it ended and never rejects. */
+  run(): Promise<ActorEnd> {
+    this.loop ??= this.runLoop().catch((error: unknown) => {
+      this.deps.logger.error({ shard: this.shard, err: error }, 'shard.failed');
+      this.close();
+      return 'failed' as const;
+    });
+    return this.loop;
+  }
+
+  /** Stops reading, finishes the batch in hand, and resolves when nothing of this shard is under way. */
+  async stop(): Promise<ActorEnd> {
+    this.stopping = true;
+    this.reader?.nudge();
+    return this.run();
+  }
+
+  /** The folded option revision, or undefined before the shard is caught up. */
+  optionRevision(): number | undefined {
+    return this.caughtUp ? this.fold.revision() : undefined;
+  }
+
+  isCaughtUp(): boolean {
+    return this.caughtUp;
+  }
+
+  /** The checkpoint as this owner last saw it. */
+  lastCheckpoint(): string {
+    return this.checkpoint;
+  }
+
+  /** True when records wait but none has been committed for longer than `limitMs` (DESIGN section 10). */
+  isStuck(limitMs: number): boolean {
+    const waits = (this.reader?.waiting() ?? 0) > 0 || !this.caughtUp;
+    return waits && this.deps.clock.nowMs() - this.lastProgressAtMs > limitMs;
+  }
+
+  status(): { shard: number; term: number; caughtUp: boolean; seq: number; waiting: number; sessions: number; outbox: number } {
+    return {
+      shard: this.shard,
+      term: this.term,
+      caughtUp: this.caughtUp,
+      seq: this.nextSeq - 1,
+      waiting: this.reader?.waiting() ?? 0,
+      sessions: this.fold?.sessions.size ?? 0,
+      outbox: this.fold?.outbox.size ?? 0,
+    };
+  }
+
+  private close(): void {
+    this.reader?.close();
+    this.deps.dispatcher.dropShard(this.shard, this.term);
+  }
+
+  private async runLoop(): Promise<ActorEnd> {
+    await this.acquire();
+    let end: ActorEnd = 'stopped';
+    while (!this.stopping) {
+      if (!this.caughtUp && this.nextSeq > this.barrierSeq) await this.passBarrier();
+      await this.deps.dispatcher.room(this.shard);
+      const messages = await (this.reader as LogReader).next(this.settings.recordsPerBatch);
+      if (messages.length === 0) continue;
+      end = await this.foldBatch(messages);
+      if (end !== 'stopped') break;
+    }
+    this.close();
+    return end;
+  }
+
+  /** Loads what is committed, notes the barrier, and opens the reader behind the checkpoint. */
+  private async acquire(): Promise<void> {
+    const { log, store, logger, letters, dispatcher } = this.deps;
+    await store.hold(this.shard, true);
+    const [stored, state] = await Promise.all([store.loadShard(this.shard), log.state()]);
+    this.checkpoint = stored.checkpoint;
+    this.createdAt = state.createdAt;
+    const from = parseCheckpoint(stored.checkpoint);
+    const isSameStream = from !== undefined && from.createdAt === state.createdAt;
+    if (from && !isSameStream) {
+      logger.error({ shard: this.shard, was: from.createdAt, is: state.createdAt }, 'log.recreated');
+    } else if (from && from.seq + 1 < state.firstSeq) {
+      logger.error({ shard: this.shard, checkpointSeq: from.seq, firstSeq: state.firstSeq }, 'log.expired-behind-checkpoint');
+    } else if (from && from.seq > state.lastSeq) {
+      logger.error({ shard: this.shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
+    }
+    this.nextSeq = isSameStream && from.seq <= state.lastSeq ? from.seq + 1 : 1;
+    this.fold = new ShardFold(
+      Outbox.parse(stored.outbox),
+      { options: stored.options, atMs: isSameStream ? from.atMs : 0 },
+      this.settings.sessionsCachedMax,
+    );
+    this.barrierSeq = await log.lastSeqOf(this.shard);
+    // Only a catch-up can meet records that were refused before.
+    if (this.barrierSeq >= this.nextSeq) this.skips = await letters.skips(this.shard);
+    dispatcher.addShard(this.shard, this.term, (subscription, nodeId) => this.associate(subscription, nodeId));
+    this.reader = await log.read({
+      shard: this.shard,
+      fromSeq: this.nextSeq,
+      queueMax: this.settings.messagesQueuedMax,
+      onEvent: (event, detail) => logger.debug({ shard: this.shard, event, detail }, 'log.reader'),
+    });
+    logger.debug({ shard: this.shard, term: this.term, fromSeq: this.nextSeq, barrierSeq: this.barrierSeq }, 'shard.acquired');
+  }
+
+  /** S3: from here on the shard dispatches, what it found in the outbox first. */
+  private async passBarrier(): Promise<void> {
+    const entries = this.fold.outbox.all();
+    await this.loadSessions(entries.map(({ job }) => job.sessionId));
+    this.caughtUp = true;
+    this.skips = new Set();
+    this.lastProgressAtMs = this.deps.clock.nowMs();
+    this.deps.dispatcher.open(this.shard);
+    for (const entry of entries) this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+    await this.deps.store.hold(this.shard, false);
+    this.deps.logger.debug({ shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length }, 'shard.caught-up');
+  }
+
+  private async foldBatch(messages: LogMessage[]): Promise<ActorEnd> {
+    const { shard, settings } = this;
+    const records = placeRecords(messages, (message) => decode(message, shard, settings.shardCount));
+    await this.loadMissing(records);
+    const batch = this.fold.fold(records, this.skips);
+    const last = messages[messages.length - 1] as LogMessage;
+    const batchId = `${settings.nodeId}.${this.term}.${this.batchCount++}`;
+    const checkpoint = formatCheckpoint({ createdAt: this.createdAt, seq: last.seq, atMs: last.atMs, batchId });
+    await this.refuseRecords(batch);
+    const saved = await this.commit(batch, checkpoint);
+    if (saved === 'conflict') {
+      this.deps.meter.count('commitConflicts');
+      this.deps.logger.warn({ shard, term: this.term, seq: last.seq }, 'commit.conflict');
+      return 'conflict';
+    }
+    this.checkpoint = checkpoint;
+    this.nextSeq = last.seq + 1;
+    this.lastProgressAtMs = this.deps.clock.nowMs();
+    this.deps.meter.count('recordsFolded', batch.records);
+    await this.letOut(batch);
+    this.fold.sessions.trim();
+    return 'stopped';
+  }
+
+  private async loadMissing(records: readonly PlacedRecord[]): Promise<void> {
+    await this.loadSessions(this.fold.missing(records));
+  }
+
+  private async loadSessions(sessionIds: readonly string[]): Promise<void> {
+    const wanted = [...new Set(sessionIds)].filter((sessionId) => !this.fold.sessions.has(sessionId));
+    const texts = await this.deps.store.loadSessions(this.shard, wanted);
+    wanted.forEach((sessionId, i) => this.fold.sessions.set(sessionId, parseSession(sessionId, texts[i] ?? null)));
+  }
+
+  /** Refused records are stored as dead letters before the commit passes them; until that works the shard waits. */
+  private async refuseRecords(batch: FoldedBatch): Promise<void> {
+    for (const letter of batch.letters) {
+      this.deps.meter.count('recordsRefused');
+      this.deps.logger.warn({ shard: this.shard, seq: letter.seq, index: letter.index, reason: letter.reason }, 'record.refused');
+      await this.deps.letters.refuse({ shard: this.shard, ...letter });
+    }
+  }
+
+  /** The same batch may be sent again: the script knows it by its checkpoint. */
+  private async commit(batch: FoldedBatch, checkpoint: string): Promise<'saved' | 'conflict'> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const startedAtMs = this.deps.clock.nowMs();
+        const outcome = await this.deps.store.commit(this.shard, { ...batch.writes, expectedCheckpoint: this.checkpoint, checkpoint });
+        this.deps.meter.count('commits');
+        this.deps.meter.observe('batchRecords', batch.records);
+        this.deps.meter.observe('commitMs', this.deps.clock.nowMs() - startedAtMs);
+        return outcome;
+      } catch (error) {
+        if (tries >= COMMIT_TRIES_MAX) throw error;
+        this.deps.logger.warn({ shard: this.shard, tries, err: error }, 'commit.retried');
+        await new Promise<void>((resolve) => this.deps.clock.after(COMMIT_RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /** What the commit has made true may now be seen outside. */
+  private async letOut(batch: FoldedBatch): Promise<void> {
+    const { dispatcher, logger, meter } = this.deps;
+    for (const { entry, subscription, n } of batch.withdrawals) dispatcher.withdraw(this.shard, { entry, subscription, n });
+    for (const entry of batch.settled) dispatcher.forget(this.shard, entry);
+    for (const entry of batch.dropped) {
+      dispatcher.forget(this.shard, entry);
+      meter.count('notificationsDropped');
+      logger.error({ logId: '09900', id: entry.job.id, reason: 'too many unsettled notifications of this subscription' }, 'notification.dropped');
+    }
+    if (this.caughtUp) {
+      for (const entry of batch.notifications) dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+    }
+    for (const { fact, fields } of batch.facts) logger.info(fields, fact);
+    await this.reply(batch);
+  }
+
+  private async reply(batch: FoldedBatch): Promise<void> {
+    const oldestMs = this.deps.clock.nowMs() - this.settings.replyAgeMaxMs;
+    const replies = this.caughtUp ? batch.replies : batch.replies.filter(({ atMs }) => atMs > oldestMs);
+    if (replies.length === 0) return;
+    const source = { shard: this.shard, alias: this.settings.alias, sessions: this.fold.sessions, store: this.deps.store };
+    for (const { callerId, payload } of await renderReplies(replies, source)) this.deps.replies.reply(callerId, payload);
+    this.deps.meter.count('repliesSent', replies.length);
+  }
+
+  private nodeOf(sessionId: string, userId: string): string | undefined {
+    return this.fold.sessions.get(sessionId)?.nodes[userId];
+  }
+
+  /** Kept with the session, and stored with its next commit: a soft field, never input to the fold. */
+  private associate(subscription: string, nodeId: string): void {
+    const colon = subscription.indexOf(':');
+    const cached = this.fold.sessions.get(subscription.slice(0, colon));
+    if (cached?.session) cached.nodes = { ...cached.nodes, [subscription.slice(colon + 1)]: nodeId };
+  }
+}
+
+/** What an owner appends when its option bucket is newer than the shard's folded options. */
+export function optionsChanged(revision: number, values: OptionValues) {
+  return { v: 1 as const, type: 'options.changed' as const, revision, values: { ...values } };
+}

@@ -1,0 +1,292 @@
+import { foldValues, redact, sessionOptions, type LogRecord, type OptionValues, type RecordOf, type SessionOptions, type SessionRecord } from '@flexpush/contracts';
+import { parseTimerMember, timersOf, transition, type Effect, type FoldInput, type Outcome, type Reply } from '@flexpush/session';
+import type { Decoded } from './decode';
+import type { Commit, DeadLetter, LogMessage } from './ports';
+import { Outbox, outboxEntry, type OutboxEntry } from './outbox';
+import { formatSession, pushTail, SessionCache, type CachedSession } from './session-cache';
+
+/** One record with its place and time. */
+export interface PlacedRecord {
+  seq: number;
+  index: number;
+  atMs: number;
+  decoded: Decoded;
+}
+
+/** A reply that waits for its commit. */
+export interface PendingReply {
+  callerId: string;
+  recordId: string;
+  sessionId: string;
+  reply: Reply;
+  /** Time of the record, epoch ms. */
+  atMs: number;
+}
+
+/** What a folded batch writes and, after its commit, lets out. */
+export interface FoldedBatch {
+  writes: Omit<Commit, 'expectedCheckpoint' | 'checkpoint'>;
+  replies: PendingReply[];
+  /** New outbox entries, in order. */
+  notifications: OutboxEntry[];
+  withdrawals: { entry: OutboxEntry | undefined; subscription: string; n: number }[];
+  /** Entries that left the outbox because their results are folded, or for their bound. */
+  settled: OutboxEntry[];
+  dropped: OutboxEntry[];
+  letters: Omit<DeadLetter, 'shard'>[];
+  facts: Extract<Effect, { kind: 'tell' }>[];
+  /** Records of the batch that were folded. */
+  records: number;
+}
+
+interface Changes {
+  sessions: Map<string, { cached: CachedSession; events: [number, string][] }>;
+  timers: Map<string, number | undefined>;
+  outbox: Map<string, string | undefined>;
+  options: boolean;
+}
+
+/**
+ * The state of one shard as its owner folds it: sessions, options, outbox.
+ *
+ * F1. Folding touches memory only. If the commit does not succeed, the whole object is dropped (I2, I3).
+ * F2. A session skips records that are not newer than what it is folded to, so that a replay is harmless (I1, I8).
+ * F3. Time is the record's and never runs backwards within the shard.
+ * F4. Whatever a record touches is written as the fold now wants it: timers and outbox are set or removed, never counted.
+ */
+export class ShardFold {
+  readonly sessions: SessionCache;
+  private optionValues: OptionValues;
+  private optionRevision: number;
+  private readonly optionsByService = new Map<string, SessionOptions>();
+  private lastAtMs = 0;
+
+  constructor(
+    readonly outbox: Outbox,
+    stored: { options: string; atMs: number },
+    sessionsMax: number,
+  ) {
+    this.sessions = new SessionCache(sessionsMax);
+    const options = stored.options ? (JSON.parse(stored.options) as { revision: number; values: OptionValues }) : { revision: 0, values: {} };
+    this.optionValues = options.values;
+    this.optionRevision = options.revision;
+    this.lastAtMs = stored.atMs;
+  }
+
+  /** Revision of the options that this shard folds with. */
+  revision(): number {
+    return this.optionRevision;
+  }
+
+  /** The sessions that these records touch and that are not in memory yet. */
+  missing(records: readonly PlacedRecord[]): string[] {
+    const wanted = new Set<string>();
+    for (const { decoded } of records) {
+      if (decoded.kind !== 'record') continue;
+      for (const sessionId of sessionsOf(decoded.record)) if (!this.sessions.has(sessionId)) wanted.add(sessionId);
+    }
+    return [...wanted];
+  }
+
+  /** Folds records in order; every session they touch must be in memory. */
+  fold(records: readonly PlacedRecord[], skips: ReadonlySet<string>): FoldedBatch {
+    const batch: FoldedBatch = {
+      writes: { options: '', sessions: [], timers: [], outbox: [] },
+      replies: [],
+      notifications: [],
+      withdrawals: [],
+      settled: [],
+      dropped: [],
+      letters: [],
+      facts: [],
+      records: 0,
+    };
+    const changes: Changes = { sessions: new Map(), timers: new Map(), outbox: new Map(), options: false };
+    for (const placed of records) {
+      if (skips.has(`${placed.seq}.${placed.index}`)) continue;
+      this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
+      const { decoded } = placed;
+      if (decoded.kind === 'malformed') refuse(batch, placed, decoded.reason, decoded.shown);
+      else this.foldRecord(placed, decoded.record, { batch, changes });
+      batch.records++;
+    }
+    this.collect(batch, changes);
+    return batch;
+  }
+
+  private foldRecord(placed: PlacedRecord, record: LogRecord, into: { batch: FoldedBatch; changes: Changes }): void {
+    switch (record.type) {
+      case 'probe':
+        return;
+      case 'options.changed':
+        this.foldOptions(record, into.changes);
+        return;
+      case 'push.settled':
+        this.foldSettled(record, into);
+        return;
+      case 'timers.fired':
+        this.foldTimers(placed, record, into);
+        return;
+      default:
+        this.foldSessionRecord(placed, record, into);
+    }
+  }
+
+  private foldOptions(record: RecordOf<'options.changed'>, changes: Changes): void {
+    if (record.revision <= this.optionRevision) return;
+    this.optionRevision = record.revision;
+    this.optionValues = foldValues(record.values);
+    this.optionsByService.clear();
+    changes.options = true;
+  }
+
+  private foldSettled(record: RecordOf<'push.settled'>, { batch, changes }: { batch: FoldedBatch; changes: Changes }): void {
+    for (const [id] of record.results) {
+      // Plain entries are keyed by their id, triggers by their subscription; a newer trigger is not meant.
+      const entry = this.outbox.get(id) ?? this.outbox.get(id.slice(0, id.lastIndexOf(':')));
+      if (!entry || entry.job.id !== id) continue;
+      this.outbox.remove(entry.key);
+      changes.outbox.set(entry.key, undefined);
+      batch.settled.push(entry);
+    }
+  }
+
+  /** For every timer of the record, ignored and unknown ones too, the commit writes what the fold now wants (DESIGN section 8). */
+  private foldTimers(placed: PlacedRecord, record: RecordOf<'timers.fired'>, into: { batch: FoldedBatch; changes: Changes }): void {
+    record.timers.forEach(([member, scoreMs], i) => {
+      const name = parseTimerMember(member);
+      const cached = name && this.sessions.get(name.sessionId);
+      if (!name || !cached) {
+        into.changes.timers.set(member, undefined);
+        return;
+      }
+      const input: FoldInput = { type: 'timer.fire', ...name, scoreMs };
+      // Within one record the place of the timer counts as its index, so that each is folded once.
+      this.apply({ ...placed, index: placed.index + i / (record.timers.length + 1) }, input, { sessionId: name.sessionId, cached, ...into });
+      into.changes.timers.set(member, cached.session && timersOf(cached.session).get(member));
+    });
+  }
+
+  private foldSessionRecord(placed: PlacedRecord, record: SessionRecord, into: { batch: FoldedBatch; changes: Changes }): void {
+    const cached = this.sessions.get(record.sessionId);
+    if (!cached) throw new Error(`session ${record.sessionId} was not loaded`);
+    const outcome = this.apply(placed, record, { sessionId: record.sessionId, cached, ...into });
+    if (!outcome) return;
+    if (outcome.refusal !== undefined) refuse(into.batch, placed, outcome.refusal, redact(record));
+    if (outcome.reply && 'replyTo' in record && record.replyTo !== undefined) {
+      into.batch.replies.push({ callerId: record.replyTo, recordId: record.id, sessionId: record.sessionId, reply: outcome.reply, atMs: this.lastAtMs });
+    }
+  }
+
+  /** Folds one input into one session and notes what it changed; undefined when the session is past it (F2). */
+  private apply(
+    placed: { seq: number; index: number },
+    input: FoldInput,
+    into: { sessionId: string; cached: CachedSession; batch: FoldedBatch; changes: Changes },
+  ): Outcome | undefined {
+    const { cached, sessionId, changes } = into;
+    if (!isNewer(placed, cached.foldedTo)) return undefined;
+    const before = cached.session;
+    const outcome = this.transition(before, input);
+    cached.foldedTo = { seq: placed.seq, index: placed.index };
+    if (outcome.session === before) return outcome;
+    cached.session = outcome.session;
+    let changed = changes.sessions.get(sessionId);
+    if (!changed) changes.sessions.set(sessionId, (changed = { cached, events: [] }));
+    noteTimers(changes.timers, before, outcome.session);
+    for (const effect of outcome.effects) this.applyEffect(effect, { ...into, events: changed.events });
+    if (!outcome.session) changed.events.length = 0;
+    return outcome;
+  }
+
+  /** A record that makes the fold throw is refused like a malformed one; it never stops the shard (DESIGN section 4). */
+  private transition(session: CachedSession['session'], input: FoldInput): Outcome {
+    const service = input.type === 'session.create' ? input.service : (session?.service ?? '');
+    let options = this.optionsByService.get(service);
+    if (!options) {
+      if (this.optionsByService.size > 1_000) this.optionsByService.clear();
+      this.optionsByService.set(service, (options = sessionOptions(this.optionValues, service)));
+    }
+    try {
+      return transition(session, input, { atMs: this.lastAtMs, options });
+    } catch (error) {
+      return { session, effects: [], refusal: `fold-failed: ${error instanceof Error ? error.message : String(error)}` };
+    }
+  }
+
+  private applyEffect(
+    effect: Effect,
+    into: { cached: CachedSession; batch: FoldedBatch; changes: Changes; events: [number, string][] },
+  ): void {
+    const { batch, changes } = into;
+    switch (effect.kind) {
+      case 'append': {
+        const json = JSON.stringify(effect.event);
+        into.events.push([effect.event.index, json]);
+        pushTail(into.cached, effect.event.index, json);
+        return;
+      }
+      case 'notify': {
+        const entry = outboxEntry(effect.job);
+        const dropped = this.outbox.add(entry);
+        changes.outbox.set(entry.key, entry.json);
+        batch.notifications.push(entry);
+        for (const old of dropped) changes.outbox.set(old.key, undefined);
+        batch.dropped.push(...dropped);
+        return;
+      }
+      case 'withdraw': {
+        const entry = this.outbox.remove(effect.subscription);
+        if (entry) changes.outbox.set(entry.key, undefined);
+        batch.withdrawals.push({ entry, subscription: effect.subscription, n: effect.n });
+        return;
+      }
+      case 'tell':
+        batch.facts.push(effect);
+        return;
+      default:
+        effect satisfies never;
+    }
+  }
+
+  private collect(batch: FoldedBatch, changes: Changes): void {
+    const { writes } = batch;
+    if (changes.options) writes.options = JSON.stringify({ revision: this.optionRevision, values: this.optionValues });
+    for (const [sessionId, { cached, events }] of changes.sessions) {
+      writes.sessions.push({ sessionId, state: formatSession(cached), events });
+    }
+    writes.timers = [...changes.timers];
+    writes.outbox = [...changes.outbox];
+    // A notification that a later record of the same batch replaced or withdrew never leaves.
+    batch.notifications = batch.notifications.filter((entry) => this.outbox.get(entry.key) === entry);
+  }
+}
+
+function sessionsOf(record: LogRecord): string[] {
+  if ('sessionId' in record) return [record.sessionId];
+  if (record.type !== 'timers.fired') return [];
+  return record.timers.flatMap(([member]) => parseTimerMember(member)?.sessionId ?? []);
+}
+
+function isNewer(at: { seq: number; index: number }, foldedTo: { seq: number; index: number }): boolean {
+  return at.seq > foldedTo.seq || (at.seq === foldedTo.seq && at.index > foldedTo.index);
+}
+
+/** Timers are a function of the state: what differs between before and after is written. */
+function noteTimers(timers: Map<string, number | undefined>, before: CachedSession['session'], after: CachedSession['session']): void {
+  const old = before ? timersOf(before) : new Map<string, number>();
+  const wanted = after ? timersOf(after) : new Map<string, number>();
+  for (const [member, dueAtMs] of wanted) if (old.get(member) !== dueAtMs) timers.set(member, dueAtMs);
+  for (const member of old.keys()) if (!wanted.has(member)) timers.set(member, undefined);
+}
+
+function refuse(batch: FoldedBatch, placed: PlacedRecord, reason: string, record: unknown): void {
+  batch.letters.push({ seq: placed.seq, index: placed.index, atMs: placed.atMs, reason, record });
+}
+
+/** Decoded records of messages, in order. */
+export function placeRecords(messages: readonly LogMessage[], decodeMessage: (message: LogMessage) => Decoded[]): PlacedRecord[] {
+  return messages.flatMap((message) =>
+    decodeMessage(message).map((decoded) => ({ seq: message.seq, index: decoded.index, atMs: message.atMs, decoded })),
+  );
+}
