@@ -30,13 +30,14 @@ function customhttpTarget(
   const urlText = readOption(options, sections, `${prefix}customhttp.url`);
   if (urlText === undefined) return { kind: 'no-target', reason: 'no-url-configured' };
   const url = URL.canParse(urlText) ? new URL(urlText) : undefined;
-  if (url === undefined || url.origin === 'null') return { kind: 'no-target', reason: 'url-not-usable' };
+  const headers = url === undefined || url.origin === 'null' ? undefined : headersFor(url);
+  if (url === undefined || headers === undefined) return { kind: 'no-target', reason: 'url-not-usable' };
   const message = readOption(options, sections, `${prefix}customhttp.message`);
   return {
     kind: 'target',
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
-    headers: headersFor(url),
+    headers,
     ...(message === undefined ? {} : { message }),
   };
 }
@@ -46,10 +47,15 @@ function isConfigured(options: OptionValues, provider: string): boolean {
   return Object.keys(options).some((key) => key.startsWith(prefix));
 }
 
-/** undici drops credentials that stand in the URL, so they become the header that they mean. */
-function headersFor(url: URL): string[] {
+/** undici drops credentials that stand in the URL, so they become the header that they mean. Undefined: not decodable. */
+function headersFor(url: URL): string[] | undefined {
   const headers = ['content-type', CONTENT_TYPE];
   if (url.username === '' && url.password === '') return headers;
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  return [...headers, 'authorization', `Basic ${Buffer.from(credentials).toString('base64')}`];
+  try {
+    const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    return [...headers, 'authorization', `Basic ${Buffer.from(credentials).toString('base64')}`];
+  } catch {
+    // A stray "%" in the credentials; sending without them would only be refused with 401.
+    return undefined;
+  }
 }
