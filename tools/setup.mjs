@@ -83,8 +83,7 @@ function isInstalled(lock, installed) {
     if (path === '') return true;
     const found = there[path];
     // Packages for other platforms are optional and rightly absent.
-    if (found === undefined)
-      return wanted.optional === true || wanted.devOptional === true;
+    if (found === undefined) return wanted.optional === true || wanted.devOptional === true;
     return found.version === wanted.version && found.link === wanted.link;
   });
 }

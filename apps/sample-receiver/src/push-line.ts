@@ -45,7 +45,7 @@ function quote(text: string): string {
 }
 
 function clip(text: string, charMax: number): string {
-  // eslint-disable-next-line no-control-regex -- Control characters must not reach the terminal.
+  // Control characters must not reach the terminal.
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
   return plain.length > charMax ? `${plain.slice(0, charMax)}…` : plain;
 }

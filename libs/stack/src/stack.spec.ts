@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isAlive } from './leftover';
+import { repositoryRoot } from './paths';
 import { freePort } from './port';
 import { pollUntil } from './probe';
 import { prepareStack, type Stack, startStack } from './stack';
@@ -236,19 +237,19 @@ describe('a launcher that is killed', () => {
 /** A launcher of its own, from the sources, since tests need no build. */
 function startLauncher(): ChildProcess {
   const program = join(dir, 'launcher.cjs');
+  const [index, state, register] = [
+    join(__dirname, 'index.ts'),
+    join(dir, 'state'),
+    join(repositoryRoot, 'tools', 'register-sources.cjs'),
+  ];
   writeFileSync(
     program,
-    `require('@swc/core');
-     const swc = require('@swc/core');
-     require.extensions['.ts'] = (module, file) => module._compile(
-       swc.transformFileSync(file, { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } }).code, file);
-     const { startStack } = require(${JSON.stringify(join(__dirname, 'index.ts'))});
-     startStack({ dir: ${JSON.stringify(join(dir, 'state'))}, entryOf: () => ${JSON.stringify(fake)} })
+    `require(${JSON.stringify(index)})
+       .startStack({ dir: ${JSON.stringify(state)}, entryOf: () => ${JSON.stringify(fake)} })
        .then((stack) => process.send(stack.run()), (error) => { console.error(error); process.exit(1); });`,
   );
-  return spawn(process.execPath, [program], {
+  return spawn(process.execPath, ['--require', register, program], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, NODE_PATH: join(__dirname, '..', '..', '..', 'node_modules') },
   });
 }
 
