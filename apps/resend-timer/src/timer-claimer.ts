@@ -151,7 +151,8 @@ export class TimerClaimer {
   private async visit(shard: number, plan: Plan): Promise<void> {
     const { clock } = this.parts;
     let answer: 'more' | { lookAtMs: number } | 'failed' = 'more';
-    for (let i = 0; i < CLAIMS_PER_VISIT_MAX && answer === 'more'; i++) answer = await this.claimOnce(shard);
+    for (let claims = 0; answer === 'more' && claims < CLAIMS_PER_VISIT_MAX && this.running; claims++)
+      answer = await this.claimOnce(shard);
     if (answer === 'failed') {
       const backoffMs = Math.min(BACKOFF_FIRST_MS * 2 ** plan.failures, BACKOFF_MAX_MS);
       plan.failures++;

@@ -129,6 +129,7 @@ describe('placement', () => {
         const all = nodes.flatMap((node) => shardsOwnedBy(node, nodes, 64)).sort((a, b) => a - b);
         expect(all).toEqual(SHARDS);
       }),
+      { numRuns: 25 },
     );
   });
 });
