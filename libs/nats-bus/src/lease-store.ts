@@ -44,7 +44,11 @@ export class LeaseStore {
 
   private async write(shard: number, value: string, expectedTerm: number): Promise<TakeResult> {
     try {
-      return { kind: 'taken', term: await this.kv.update(key(shard), value, expectedTerm) };
+      // Not `update`: it refuses the revision 0, which stands for an entry that was never written.
+      return {
+        kind: 'taken',
+        term: await this.kv.put(key(shard), value, { previousSeq: expectedTerm }),
+      };
     } catch (error) {
       if (isWrongRevision(error)) return { kind: 'conflict' };
       throw error;

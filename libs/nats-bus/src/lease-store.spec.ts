@@ -1,0 +1,129 @@
+import { LEASE_BUCKET } from '@flexpush/contracts';
+import { startTestNats, type TestNats } from '@flexpush/testkit';
+import { connectBus, type NatsBus } from './bus';
+import { LeaseStore } from './lease-store';
+import { ensureStreams } from './streams';
+
+const A = { owner: 'actor-a', incarnation: 'a1' };
+const B = { owner: 'actor-b', incarnation: 'b1' };
+
+describe('LeaseStore', () => {
+  let nats: TestNats;
+  let buses: NatsBus[];
+  let a: LeaseStore;
+  let b: LeaseStore;
+  let shard = 0;
+
+  beforeAll(async () => {
+    nats = await startTestNats();
+    buses = await Promise.all(['a', 'b'].map((name) => connectBus({ url: nats.url, name })));
+    await ensureStreams(buses[0] as NatsBus, {
+      shardCount: 64,
+      replicas: 1,
+      logBytesMax: 1e7,
+      logAgeMaxMs: 3_600_000,
+    });
+    a = await LeaseStore.open(buses[0] as NatsBus);
+    b = await LeaseStore.open(buses[1] as NatsBus);
+  });
+  afterAll(async () => {
+    await Promise.all(buses.map((bus) => bus.close()));
+    await nats.stop();
+  });
+  beforeEach(() => {
+    shard += 1;
+  });
+
+  async function take(store: LeaseStore, lease: typeof A, expectedTerm: number): Promise<number> {
+    const result = await store.take(shard, lease, expectedTerm);
+    if (result.kind !== 'taken') throw new Error('the lease was not taken');
+    return result.term;
+  }
+
+  it('shows a lease that was never taken as free, at term 0', async () => {
+    expect(await a.read(shard)).toEqual({ term: 0 });
+  });
+
+  it('is taken once and shows its owner to others', async () => {
+    const term = await take(a, A, 0);
+    expect(term).toBeGreaterThan(0);
+    expect(await b.read(shard)).toEqual({ lease: A, term });
+    expect(await b.take(shard, B, 0)).toEqual({ kind: 'conflict' });
+    expect(await b.read(shard)).toEqual({ lease: A, term });
+  });
+
+  it('is taken by exactly one of two contenders, and terms only grow', async () => {
+    let term = 0;
+    for (let round = 0; round < 50; round++) {
+      const results = await Promise.all([a.take(shard, A, term), b.take(shard, B, term)]);
+      const taken = results.filter((result) => result.kind === 'taken');
+      expect(taken).toHaveLength(1);
+      const winner = results[0]?.kind === 'taken' ? A : B;
+      const next = (taken[0] as { term: number }).term;
+      expect(next).toBeGreaterThan(term);
+      expect(await a.read(shard)).toEqual({ lease: winner, term: next });
+      term = next;
+    }
+  });
+
+  it('is taken by force from a dead owner, who can neither take nor release it afterwards', async () => {
+    const old = await take(a, A, 0);
+    const term = await take(b, B, old);
+    expect(term).toBeGreaterThan(old);
+    expect(await a.release(shard, old)).toEqual({ kind: 'conflict' });
+    expect(await a.take(shard, A, old)).toEqual({ kind: 'conflict' });
+    expect(await a.read(shard)).toEqual({ lease: B, term });
+  });
+
+  it('is free after its release, at a higher term', async () => {
+    const held = await take(a, A, 0);
+    const released = await a.release(shard, held);
+    expect(released.kind).toBe('taken');
+    const seen = await b.read(shard);
+    expect(seen.lease).toBeUndefined();
+    expect(seen.term).toBeGreaterThan(held);
+    expect(await take(b, B, seen.term)).toBeGreaterThan(seen.term);
+  });
+
+  it.each([
+    { name: 'deleted', write: (kv: { delete(key: string): Promise<void> }, key: string) => kv.delete(key) },
+    {
+      name: 'no lease at all',
+      write: async (kv: { put(key: string, text: string): Promise<number> }, key: string) => {
+        await kv.put(key, '{"owner":');
+      },
+    },
+  ])('counts as free when its entry is $name, and can be taken', async ({ write }) => {
+    await take(a, A, 0);
+    const kv = await (buses[0] as NatsBus).connection.jetstream().views.kv(LEASE_BUCKET, { bindOnly: true });
+    await write(kv, `shard.${shard}`);
+    const seen = await b.read(shard);
+    expect(seen.lease).toBeUndefined();
+    expect(await take(b, B, seen.term)).toBeGreaterThan(seen.term);
+  });
+
+  it('reads all shards at once', async () => {
+    const term = await take(a, A, 0);
+    const all = await b.readAll(64);
+    expect([...all.keys()].sort((x, y) => x - y)).toEqual(Array.from({ length: 64 }, (_, i) => i));
+    expect(all.get(shard)).toEqual({ lease: A, term });
+    expect(all.get(63)).toEqual({ term: 0 });
+  });
+
+  it('keeps leases and terms through a crash of the server', async () => {
+    const term = await take(a, A, 0);
+    await nats.server.kill();
+    await nats.server.start();
+    await Promise.all(buses.map((bus) => bus.flush().catch(() => bus.flush())));
+    expect(await readAgain(b)).toEqual({ lease: A, term });
+  });
+
+  /** JetStream answers a moment after the server does. */
+  async function readAgain(store: LeaseStore): Promise<unknown> {
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const entry = await store.read(shard).catch(() => undefined);
+      if (entry) return entry;
+    }
+    throw new Error('no answer');
+  }
+});
