@@ -1,4 +1,11 @@
-import { BOUNDS, logIds, subscriptionKey, type GmsView, type PushResults, type SettleOutcome } from '@flexpush/contracts';
+import {
+  BOUNDS,
+  logIds,
+  subscriptionKey,
+  type GmsView,
+  type PushResults,
+  type SettleOutcome,
+} from '@flexpush/contracts';
 import { chooseGmsNode, followView } from '@flexpush/membership';
 import type { OutboxEntry } from './outbox';
 import type { Appender, Clock, GmsTransport, Log, Meter } from './ports';
@@ -77,7 +84,13 @@ export class Dispatcher {
   private withdrawals = new Map<string, { subscription: string; n: number }[]>();
 
   constructor(
-    private readonly deps: { transport: GmsTransport; appender: Appender; clock: Clock; logger: Log; meter: Meter },
+    private readonly deps: {
+      transport: GmsTransport;
+      appender: Appender;
+      clock: Clock;
+      logger: Log;
+      meter: Meter;
+    },
     private readonly settings: DispatcherSettings,
     /** A GMS node has seen a higher term: this shard has another owner. */
     private readonly onDeposed: (shard: number) => void,
@@ -122,7 +135,14 @@ export class Dispatcher {
     if (old) this.end(state, old);
     state.settled.delete(entry.key);
     const subscription = subscriptionKey(entry.job.sessionId, entry.job.userId);
-    const flight: Flight = { shard, entry, subscription, state: 'behind', nodeId: old?.nodeId ?? nodeId, deadlineAtMs: 0 };
+    const flight: Flight = {
+      shard,
+      entry,
+      subscription,
+      state: 'behind',
+      nodeId: old?.nodeId ?? nodeId,
+      deadlineAtMs: 0,
+    };
     state.flights.set(entry.key, flight);
     if (entry.job.kind === 'plain') {
       const queue = state.plainQueues.get(subscription);
@@ -136,14 +156,18 @@ export class Dispatcher {
   }
 
   /** A confirm: the trigger leaves, and its node is told not to start it (I5). */
-  withdraw(shard: number, withdrawal: { entry: OutboxEntry | undefined; subscription: string; n: number }): void {
+  withdraw(
+    shard: number,
+    withdrawal: { entry: OutboxEntry | undefined; subscription: string; n: number },
+  ): void {
     const state = this.shards.get(shard);
     const { entry, subscription, n } = withdrawal;
     if (!state || !entry) return;
     state.settled.delete(entry.key);
     const flight = state.flights.get(entry.key);
     if (!flight) return;
-    if (flight.state === 'sent' || flight.state === 'queued') this.tellWithdrawn(flight.nodeId, { subscription, n });
+    if (flight.state === 'sent' || flight.state === 'queued')
+      this.tellWithdrawn(flight.nodeId, { subscription, n });
     this.end(state, flight);
   }
 
@@ -182,7 +206,11 @@ export class Dispatcher {
     for (const [nodeId, mark] of this.unreachable) {
       if (present.get(nodeId) !== mark.incarnation) this.unreachable.delete(nodeId);
     }
-    this.placeAgain(({ state, nodeId }) => state === 'waiting' || ((state === 'queued' || state === 'sent') && nodeId !== undefined && !present.has(nodeId)));
+    this.placeAgain(
+      ({ state, nodeId }) =>
+        state === 'waiting' ||
+        ((state === 'queued' || state === 'sent') && nodeId !== undefined && !present.has(nodeId)),
+    );
     for (const nodeId of this.channels.keys()) if (!present.has(nodeId)) this.channels.delete(nodeId);
   }
 
@@ -239,9 +267,21 @@ export class Dispatcher {
     for (const [shard, state] of this.shards) {
       for (const flight of state.flights.values()) {
         const { job } = flight.entry;
-        if (job.kind !== 'plain' || flight.state === 'sent' || nowMs - job.atMs < BOUNDS.plainNotificationAgeMs) continue;
+        if (
+          job.kind !== 'plain' ||
+          flight.state === 'sent' ||
+          nowMs - job.atMs < BOUNDS.plainNotificationAgeMs
+        )
+          continue;
         this.deps.meter.count('notificationsDropped');
-        this.deps.logger.error({ logId: flight.state === 'waiting' ? logIds.noNode : logIds.notPushed, id: job.id, ageMs: nowMs - job.atMs }, 'notification.expired');
+        this.deps.logger.error(
+          {
+            logId: flight.state === 'waiting' ? logIds.noNode : logIds.notPushed,
+            id: job.id,
+            ageMs: nowMs - job.atMs,
+          },
+          'notification.expired',
+        );
         this.end(state, flight);
         state.settled.set(flight.entry.key, { entry: flight.entry, outcome: 'expired' });
         this.settleLater(shard, state);
@@ -266,7 +306,12 @@ export class Dispatcher {
     const nodes = (this.view?.nodes ?? []).filter((node) => !this.unreachable.has(node.nodeId));
     const choice = chooseGmsNode(
       { nodes },
-      { group: job.nodeGroup, subscription: flight.subscription, deviceType: job.deviceType, current: flight.nodeId },
+      {
+        group: job.nodeGroup,
+        subscription: flight.subscription,
+        deviceType: job.deviceType,
+        current: flight.nodeId,
+      },
     );
     if (choice.kind === 'none') {
       if (flight.state !== 'waiting') this.tellNoNode(flight);
@@ -278,7 +323,8 @@ export class Dispatcher {
     flight.state = 'queued';
     state.unsettled++;
     let channel = this.channels.get(choice.nodeId);
-    if (!channel) this.channels.set(choice.nodeId, (channel = { queue: [], sending: false, pausedUntilMs: 0 }));
+    if (!channel)
+      this.channels.set(choice.nodeId, (channel = { queue: [], sending: false, pausedUntilMs: 0 }));
     channel.queue.push(flight);
     if (!channel.sending) void this.send(choice.nodeId);
   }
@@ -290,7 +336,9 @@ export class Dispatcher {
     // What the same turn of the event loop commits travels together.
     await Promise.resolve();
     while (!this.paused && channel.queue.length > 0 && this.channels.get(nodeId) === channel) {
-      const flights = channel.queue.splice(0, BOUNDS.jobsPerDispatch).filter(({ state }) => state === 'queued');
+      const flights = channel.queue
+        .splice(0, BOUNDS.jobsPerDispatch)
+        .filter(({ state }) => state === 'queued');
       if (flights.length === 0) continue;
       for (const flight of flights) {
         flight.state = 'sent';
@@ -338,10 +386,15 @@ export class Dispatcher {
   /** The server says that nobody listens there: the node is gone, whatever the registry still shows. */
   private leaveOut(nodeId: string): void {
     const incarnation = this.view?.nodes.find((node) => node.nodeId === nodeId)?.incarnation;
-    this.unreachable.set(nodeId, { incarnation, untilMs: this.deps.clock.nowMs() + this.settings.unreachableMs });
+    this.unreachable.set(nodeId, {
+      incarnation,
+      untilMs: this.deps.clock.nowMs() + this.settings.unreachableMs,
+    });
     this.deps.logger.warn({ nodeId }, 'gms-node.unreachable');
     this.channels.delete(nodeId);
-    this.placeAgain((flight) => flight.nodeId === nodeId && (flight.state === 'sent' || flight.state === 'queued'));
+    this.placeAgain(
+      (flight) => flight.nodeId === nodeId && (flight.state === 'sent' || flight.state === 'queued'),
+    );
   }
 
   private payload(flights: readonly Flight[]): string {
@@ -351,7 +404,10 @@ export class Dispatcher {
       if (jobs) jobs.push(entry.json);
       else byShard.set(shard, [entry.json]);
     }
-    const shards = [...byShard].map(([shard, jobs]) => `{"shard":${shard},"term":${this.shards.get(shard)?.term ?? 0},"jobs":[${jobs.join(',')}]}`);
+    const shards = [...byShard].map(
+      ([shard, jobs]) =>
+        `{"shard":${shard},"term":${this.shards.get(shard)?.term ?? 0},"jobs":[${jobs.join(',')}]}`,
+    );
     return `{"v":1,"actorId":${JSON.stringify(this.settings.nodeId)},"alias":${JSON.stringify(this.settings.alias)},"shards":[${shards.join(',')}]}`;
   }
 

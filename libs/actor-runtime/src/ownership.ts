@@ -61,7 +61,12 @@ export class Ownership {
     private readonly settings: OwnershipSettings,
   ) {
     const { heartbeatIntervalMs, deadAfterMs, peersMax } = settings;
-    this.detector = new FailureDetector({ heartbeatIntervalMs, suspectAfterMs: Math.ceil(1.5 * heartbeatIntervalMs), deadAfterMs, peersMax });
+    this.detector = new FailureDetector({
+      heartbeatIntervalMs,
+      suspectAfterMs: Math.ceil(1.5 * heartbeatIntervalMs),
+      deadAfterMs,
+      peersMax,
+    });
     this.startedAtMs = deps.clock.monotonicMs();
     this.ownBeatHeardAtMs = this.startedAtMs;
   }
@@ -97,7 +102,11 @@ export class Ownership {
   /** A lease has changed hands (O4). */
   seeLease(shard: number, owner: { owner: string; incarnation: string } | undefined, term: number): void {
     const owned = this.owned.get(shard);
-    if (owned && term > owned.term && (owner?.owner !== this.settings.nodeId || owner.incarnation !== this.settings.incarnation)) {
+    if (
+      owned &&
+      term > owned.term &&
+      (owner?.owner !== this.settings.nodeId || owner.incarnation !== this.settings.incarnation)
+    ) {
       this.depose(shard, 'lease-taken');
     } else if (!owned && owner === undefined) void this.reconcile();
   }
@@ -135,7 +144,9 @@ export class Ownership {
     if (!this.hasListened()) return 'listening for peers';
     if (missing.length > 0) return `${missing.length} of ${wanted.length} shards not yet caught up`;
     const stuck = this.actors().filter((actor) => actor.isStuck(this.settings.stuckAfterMs));
-    return stuck.length === 0 ? true : `shards without progress: ${stuck.map(({ shard }) => shard).join(', ')}`;
+    return stuck.length === 0
+      ? true
+      : `shards without progress: ${stuck.map(({ shard }) => shard).join(', ')}`;
   }
 
   private tick(): void {
@@ -154,12 +165,17 @@ export class Ownership {
   }
 
   private hasListened(): boolean {
-    return this.deps.clock.monotonicMs() - this.startedAtMs >= LISTEN_INTERVALS * this.settings.heartbeatIntervalMs;
+    return (
+      this.deps.clock.monotonicMs() - this.startedAtMs >= LISTEN_INTERVALS * this.settings.heartbeatIntervalMs
+    );
   }
 
   private liveNodes(): string[] {
     const { peers } = this.detector.judge(this.deps.clock.monotonicMs());
-    return [this.settings.nodeId, ...peers.filter(({ heartbeat }) => heartbeat.state === 'up').map(({ heartbeat }) => heartbeat.nodeId)];
+    return [
+      this.settings.nodeId,
+      ...peers.filter(({ heartbeat }) => heartbeat.state === 'up').map(({ heartbeat }) => heartbeat.nodeId),
+    ];
   }
 
   /** One at a time; what changes meanwhile is looked at right after. */
@@ -184,7 +200,8 @@ export class Ownership {
     if (this.state !== 'up' || !this.hasListened()) return;
     await this.probeSuspects();
     const wanted = new Set(this.wanted());
-    for (const [shard, { state }] of this.owned) if (!wanted.has(shard) && state === 'running') void this.giveUp(shard);
+    for (const [shard, { state }] of this.owned)
+      if (!wanted.has(shard) && state === 'running') void this.giveUp(shard);
     const missing = [...wanted].filter((shard) => !this.owned.has(shard) && !this.starting.has(shard));
     await Promise.all(missing.map((shard) => this.tryTake(shard)));
   }
@@ -210,7 +227,8 @@ export class Ownership {
       if (lease && lease.owner !== nodeId && !(await this.isDead(lease.owner))) return;
       const taken = await leases.take(shard, { owner: nodeId, incarnation }, seenTerm);
       if (taken.kind === 'conflict' || this.state !== 'up') return;
-      if (lease && lease.owner !== nodeId) logger.info({ shard, from: lease.owner, term: taken.term }, 'shard.taken-over');
+      if (lease && lease.owner !== nodeId)
+        logger.info({ shard, from: lease.owner, term: taken.term }, 'shard.taken-over');
       this.run(shard, createActor(shard, taken.term));
     } finally {
       this.starting.delete(shard);

@@ -29,11 +29,19 @@ export interface LogState {
 export interface ShardLog {
   state(): Promise<LogState>;
   lastSeqOf(shard: number): Promise<number>;
-  read(options: { shard: number; fromSeq: number; queueMax: number; onEvent?: (event: string, detail: string) => void }): Promise<LogReader>;
+  read(options: {
+    shard: number;
+    fromSeq: number;
+    queueMax: number;
+    onEvent?: (event: string, detail: string) => void;
+  }): Promise<LogReader>;
 }
 
 export interface Appender {
-  append(shard: number, record: LogRecord): Promise<{ kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean }>;
+  append(
+    shard: number,
+    record: LogRecord,
+  ): Promise<{ kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean }>;
 }
 
 export interface Commit {
@@ -49,7 +57,11 @@ export interface ShardStore {
   loadShard(shard: number): Promise<{ checkpoint: string; options: string; outbox: Record<string, string> }>;
   checkpoints(shards: readonly number[]): Promise<string[]>;
   loadSessions(shard: number, sessionIds: readonly string[]): Promise<(string | null)[]>;
-  loadTranscript(shard: number, sessionId: string, range: { first: number; last: number }): Promise<(string | null)[]>;
+  loadTranscript(
+    shard: number,
+    sessionId: string,
+    range: { first: number; last: number },
+  ): Promise<(string | null)[]>;
   commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'>;
   hold(shard: number, on: boolean): Promise<void>;
 }
@@ -87,7 +99,10 @@ export interface PeerTransport {
 
 /** The way to the GMS nodes. */
 export interface GmsTransport {
-  dispatch(nodeId: string, payload: string): Promise<DispatchAnswer | { status: 'no-responders' } | { status: 'timeout' }>;
+  dispatch(
+    nodeId: string,
+    payload: string,
+  ): Promise<DispatchAnswer | { status: 'no-responders' } | { status: 'timeout' }>;
   withdraw(nodeId: string, withdrawals: { subscription: string; n: number }[]): void;
   announceTerm(shard: number, term: number): void;
 }

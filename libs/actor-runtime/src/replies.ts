@@ -15,21 +15,36 @@ export async function renderReplies(
   replies: readonly PendingReply[],
   source: { shard: number; alias: string; sessions: SessionCache; store: ShardStore },
 ): Promise<{ callerId: string; payload: string }[]> {
-  const rendered = await Promise.all(replies.map(async (reply) => ({ reply, parts: renderParts(reply, source.alias, await eventsOf(reply, source)) })));
+  const rendered = await Promise.all(
+    replies.map(async (reply) => ({
+      reply,
+      parts: renderParts(reply, source.alias, await eventsOf(reply, source)),
+    })),
+  );
   const byCaller = new Map<string, string[]>();
   for (const { reply, parts } of rendered) {
     const known = byCaller.get(reply.callerId);
     if (known) known.push(...parts);
     else byCaller.set(reply.callerId, parts);
   }
-  return [...byCaller].flatMap(([callerId, parts]) => packs(parts).map((pack) => ({ callerId, payload: `{"v":1,"replies":[${pack.join(',')}]}` })));
+  return [...byCaller].flatMap(([callerId, parts]) =>
+    packs(parts).map((pack) => ({ callerId, payload: `{"v":1,"replies":[${pack.join(',')}]}` })),
+  );
 }
 
-async function eventsOf(pending: PendingReply, source: { shard: number; sessions: SessionCache; store: ShardStore }): Promise<string[]> {
+async function eventsOf(
+  pending: PendingReply,
+  source: { shard: number; sessions: SessionCache; store: ShardStore },
+): Promise<string[]> {
   const { page } = pending.reply;
   if (!page || page.last < page.first) return [];
   const cached = source.sessions.get(pending.sessionId);
-  if (cached && cached.tail.length > 0 && page.first >= cached.tailFirst && page.last < cached.tailFirst + cached.tail.length) {
+  if (
+    cached &&
+    cached.tail.length > 0 &&
+    page.first >= cached.tailFirst &&
+    page.last < cached.tailFirst + cached.tail.length
+  ) {
     return cached.tail.slice(page.first - cached.tailFirst, page.last - cached.tailFirst + 1);
   }
   const stored = await source.store.loadTranscript(source.shard, pending.sessionId, page);

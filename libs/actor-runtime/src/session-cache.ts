@@ -20,7 +20,9 @@ export class NewerStateError extends Error {
   readonly code = 'NEWER_STATE';
   readonly retryable = false;
   constructor(sessionId: string, version: unknown) {
-    super(`session ${sessionId} has state version ${String(version)}, this node reads ${SESSION_VERSION}: update this node`);
+    super(
+      `session ${sessionId} has state version ${String(version)}, this node reads ${SESSION_VERSION}: update this node`,
+    );
   }
 }
 
@@ -39,7 +41,13 @@ export function parseSession(sessionId: string, text: string | null): CachedSess
   const stored = JSON.parse(text) as Stored;
   if (stored.s.v !== SESSION_VERSION) throw new NewerStateError(sessionId, stored.s.v);
   const [seq, index] = stored.q;
-  return { session: stored.s, foldedTo: { seq, index }, nodes: stored.n ?? {}, tail: [], tailFirst: stored.s.nextPosition };
+  return {
+    session: stored.s,
+    foldedTo: { seq, index },
+    nodes: stored.n ?? {},
+    tail: [],
+    tailFirst: stored.s.nextPosition,
+  };
 }
 
 /** '' for a session that is gone. */

@@ -3,7 +3,17 @@ import { formatCheckpoint, parseCheckpoint } from './checkpoint';
 import { decode } from './decode';
 import type { Dispatcher } from './dispatcher';
 import { Outbox } from './outbox';
-import type { Clock, DeadLetters, Log, LogMessage, LogReader, Meter, ReplyTransport, ShardLog, ShardStore } from './ports';
+import type {
+  Clock,
+  DeadLetters,
+  Log,
+  LogMessage,
+  LogReader,
+  Meter,
+  ReplyTransport,
+  ShardLog,
+  ShardStore,
+} from './ports';
 import { renderReplies } from './replies';
 import { parseSession } from './session-cache';
 import { placeRecords, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
@@ -108,7 +118,15 @@ export class ShardActor {
     return waits && this.deps.clock.nowMs() - this.lastProgressAtMs > limitMs;
   }
 
-  status(): { shard: number; term: number; caughtUp: boolean; seq: number; waiting: number; sessions: number; outbox: number } {
+  status(): {
+    shard: number;
+    term: number;
+    caughtUp: boolean;
+    seq: number;
+    waiting: number;
+    sessions: number;
+    outbox: number;
+  } {
     return {
       shard: this.shard,
       term: this.term,
@@ -131,6 +149,8 @@ export class ShardActor {
     while (!this.stopping) {
       if (!this.caughtUp && this.nextSeq > this.barrierSeq) await this.passBarrier();
       await this.deps.dispatcher.room(this.shard);
+      // Asked again here, because a stop while waiting for room finds nobody to nudge.
+      if (this.stopping) break;
       const messages = await (this.reader as LogReader).next(this.settings.recordsPerBatch);
       if (messages.length === 0) continue;
       end = await this.foldBatch(messages);
@@ -152,7 +172,10 @@ export class ShardActor {
     if (from && !isSameStream) {
       logger.error({ shard: this.shard, was: from.createdAt, is: state.createdAt }, 'log.recreated');
     } else if (from && from.seq + 1 < state.firstSeq) {
-      logger.error({ shard: this.shard, checkpointSeq: from.seq, firstSeq: state.firstSeq }, 'log.expired-behind-checkpoint');
+      logger.error(
+        { shard: this.shard, checkpointSeq: from.seq, firstSeq: state.firstSeq },
+        'log.expired-behind-checkpoint',
+      );
     } else if (from && from.seq > state.lastSeq) {
       logger.error({ shard: this.shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
     }
@@ -165,14 +188,19 @@ export class ShardActor {
     this.barrierSeq = await log.lastSeqOf(this.shard);
     // Only a catch-up can meet records that were refused before.
     if (this.barrierSeq >= this.nextSeq) this.skips = await letters.skips(this.shard);
-    dispatcher.addShard(this.shard, this.term, (subscription, nodeId) => this.associate(subscription, nodeId));
+    dispatcher.addShard(this.shard, this.term, (subscription, nodeId) =>
+      this.associate(subscription, nodeId),
+    );
     this.reader = await log.read({
       shard: this.shard,
       fromSeq: this.nextSeq,
       queueMax: this.settings.messagesQueuedMax,
       onEvent: (event, detail) => logger.debug({ shard: this.shard, event, detail }, 'log.reader'),
     });
-    logger.debug({ shard: this.shard, term: this.term, fromSeq: this.nextSeq, barrierSeq: this.barrierSeq }, 'shard.acquired');
+    logger.debug(
+      { shard: this.shard, term: this.term, fromSeq: this.nextSeq, barrierSeq: this.barrierSeq },
+      'shard.acquired',
+    );
   }
 
   /** S3: from here on the shard dispatches, what it found in the outbox first. */
@@ -183,9 +211,13 @@ export class ShardActor {
     this.skips = new Set();
     this.lastProgressAtMs = this.deps.clock.nowMs();
     this.deps.dispatcher.open(this.shard);
-    for (const entry of entries) this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+    for (const entry of entries)
+      this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
     await this.deps.store.hold(this.shard, false);
-    this.deps.logger.debug({ shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length }, 'shard.caught-up');
+    this.deps.logger.debug(
+      { shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length },
+      'shard.caught-up',
+    );
   }
 
   private async foldBatch(messages: LogMessage[]): Promise<ActorEnd> {
@@ -195,7 +227,12 @@ export class ShardActor {
     const batch = this.fold.fold(records, this.skips);
     const last = messages[messages.length - 1] as LogMessage;
     const batchId = `${settings.nodeId}.${this.term}.${this.batchCount++}`;
-    const checkpoint = formatCheckpoint({ createdAt: this.createdAt, seq: last.seq, atMs: last.atMs, batchId });
+    const checkpoint = formatCheckpoint({
+      createdAt: this.createdAt,
+      seq: last.seq,
+      atMs: last.atMs,
+      batchId,
+    });
     await this.refuseRecords(batch);
     const saved = await this.commit(batch, checkpoint);
     if (saved === 'conflict') {
@@ -219,14 +256,19 @@ export class ShardActor {
   private async loadSessions(sessionIds: readonly string[]): Promise<void> {
     const wanted = [...new Set(sessionIds)].filter((sessionId) => !this.fold.sessions.has(sessionId));
     const texts = await this.deps.store.loadSessions(this.shard, wanted);
-    wanted.forEach((sessionId, i) => this.fold.sessions.set(sessionId, parseSession(sessionId, texts[i] ?? null)));
+    wanted.forEach((sessionId, i) =>
+      this.fold.sessions.set(sessionId, parseSession(sessionId, texts[i] ?? null)),
+    );
   }
 
   /** Refused records are stored as dead letters before the commit passes them; until that works the shard waits. */
   private async refuseRecords(batch: FoldedBatch): Promise<void> {
     for (const letter of batch.letters) {
       this.deps.meter.count('recordsRefused');
-      this.deps.logger.warn({ shard: this.shard, seq: letter.seq, index: letter.index, reason: letter.reason }, 'record.refused');
+      this.deps.logger.warn(
+        { shard: this.shard, seq: letter.seq, index: letter.index, reason: letter.reason },
+        'record.refused',
+      );
       await this.deps.letters.refuse({ shard: this.shard, ...letter });
     }
   }
@@ -236,7 +278,11 @@ export class ShardActor {
     for (let tries = 1; ; tries++) {
       try {
         const startedAtMs = this.deps.clock.nowMs();
-        const outcome = await this.deps.store.commit(this.shard, { ...batch.writes, expectedCheckpoint: this.checkpoint, checkpoint });
+        const outcome = await this.deps.store.commit(this.shard, {
+          ...batch.writes,
+          expectedCheckpoint: this.checkpoint,
+          checkpoint,
+        });
         this.deps.meter.count('commits');
         this.deps.meter.observe('batchRecords', batch.records);
         this.deps.meter.observe('commitMs', this.deps.clock.nowMs() - startedAtMs);
@@ -252,15 +298,20 @@ export class ShardActor {
   /** What the commit has made true may now be seen outside. */
   private async letOut(batch: FoldedBatch): Promise<void> {
     const { dispatcher, logger, meter } = this.deps;
-    for (const { entry, subscription, n } of batch.withdrawals) dispatcher.withdraw(this.shard, { entry, subscription, n });
+    for (const { entry, subscription, n } of batch.withdrawals)
+      dispatcher.withdraw(this.shard, { entry, subscription, n });
     for (const entry of batch.settled) dispatcher.forget(this.shard, entry);
     for (const entry of batch.dropped) {
       dispatcher.forget(this.shard, entry);
       meter.count('notificationsDropped');
-      logger.error({ logId: '09900', id: entry.job.id, reason: 'too many unsettled notifications of this subscription' }, 'notification.dropped');
+      logger.error(
+        { logId: '09900', id: entry.job.id, reason: 'too many unsettled notifications of this subscription' },
+        'notification.dropped',
+      );
     }
     if (this.caughtUp) {
-      for (const entry of batch.notifications) dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+      for (const entry of batch.notifications)
+        dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
     }
     for (const { fact, fields } of batch.facts) logger.info(fields, fact);
     await this.reply(batch);
@@ -270,8 +321,14 @@ export class ShardActor {
     const oldestMs = this.deps.clock.nowMs() - this.settings.replyAgeMaxMs;
     const replies = this.caughtUp ? batch.replies : batch.replies.filter(({ atMs }) => atMs > oldestMs);
     if (replies.length === 0) return;
-    const source = { shard: this.shard, alias: this.settings.alias, sessions: this.fold.sessions, store: this.deps.store };
-    for (const { callerId, payload } of await renderReplies(replies, source)) this.deps.replies.reply(callerId, payload);
+    const source = {
+      shard: this.shard,
+      alias: this.settings.alias,
+      sessions: this.fold.sessions,
+      store: this.deps.store,
+    };
+    for (const { callerId, payload } of await renderReplies(replies, source))
+      this.deps.replies.reply(callerId, payload);
     this.deps.meter.count('repliesSent', replies.length);
   }
 

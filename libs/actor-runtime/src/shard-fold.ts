@@ -1,5 +1,22 @@
-import { foldValues, redact, sessionOptions, type LogRecord, type OptionValues, type RecordOf, type SessionOptions, type SessionRecord } from '@flexpush/contracts';
-import { parseTimerMember, timersOf, transition, type Effect, type FoldInput, type Outcome, type Reply } from '@flexpush/session';
+import {
+  foldValues,
+  redact,
+  sessionOptions,
+  type LogRecord,
+  type OptionValues,
+  type RecordOf,
+  type SessionOptions,
+  type SessionRecord,
+} from '@flexpush/contracts';
+import {
+  parseTimerMember,
+  timersOf,
+  transition,
+  type Effect,
+  type FoldInput,
+  type Outcome,
+  type Reply,
+} from '@flexpush/session';
 import type { Decoded } from './decode';
 import type { Commit, DeadLetter, LogMessage } from './ports';
 import { Outbox, outboxEntry, type OutboxEntry } from './outbox';
@@ -67,7 +84,9 @@ export class ShardFold {
     sessionsMax: number,
   ) {
     this.sessions = new SessionCache(sessionsMax);
-    const options = stored.options ? (JSON.parse(stored.options) as { revision: number; values: OptionValues }) : { revision: 0, values: {} };
+    const options = stored.options
+      ? (JSON.parse(stored.options) as { revision: number; values: OptionValues })
+      : { revision: 0, values: {} };
     this.optionValues = options.values;
     this.optionRevision = options.revision;
     this.lastAtMs = stored.atMs;
@@ -83,7 +102,8 @@ export class ShardFold {
     const wanted = new Set<string>();
     for (const { decoded } of records) {
       if (decoded.kind !== 'record') continue;
-      for (const sessionId of sessionsOf(decoded.record)) if (!this.sessions.has(sessionId)) wanted.add(sessionId);
+      for (const sessionId of sessionsOf(decoded.record))
+        if (!this.sessions.has(sessionId)) wanted.add(sessionId);
     }
     return [...wanted];
   }
@@ -114,7 +134,11 @@ export class ShardFold {
     return batch;
   }
 
-  private foldRecord(placed: PlacedRecord, record: LogRecord, into: { batch: FoldedBatch; changes: Changes }): void {
+  private foldRecord(
+    placed: PlacedRecord,
+    record: LogRecord,
+    into: { batch: FoldedBatch; changes: Changes },
+  ): void {
     switch (record.type) {
       case 'probe':
         return;
@@ -140,7 +164,10 @@ export class ShardFold {
     changes.options = true;
   }
 
-  private foldSettled(record: RecordOf<'push.settled'>, { batch, changes }: { batch: FoldedBatch; changes: Changes }): void {
+  private foldSettled(
+    record: RecordOf<'push.settled'>,
+    { batch, changes }: { batch: FoldedBatch; changes: Changes },
+  ): void {
     for (const [id] of record.results) {
       // Plain entries are keyed by their id, triggers by their subscription; a newer trigger is not meant.
       const entry = this.outbox.get(id) ?? this.outbox.get(id.slice(0, id.lastIndexOf(':')));
@@ -152,7 +179,11 @@ export class ShardFold {
   }
 
   /** For every timer of the record, ignored and unknown ones too, the commit writes what the fold now wants (DESIGN section 8). */
-  private foldTimers(placed: PlacedRecord, record: RecordOf<'timers.fired'>, into: { batch: FoldedBatch; changes: Changes }): void {
+  private foldTimers(
+    placed: PlacedRecord,
+    record: RecordOf<'timers.fired'>,
+    into: { batch: FoldedBatch; changes: Changes },
+  ): void {
     record.timers.forEach(([member, scoreMs], i) => {
       const name = parseTimerMember(member);
       const cached = name && this.sessions.get(name.sessionId);
@@ -162,19 +193,33 @@ export class ShardFold {
       }
       const input: FoldInput = { type: 'timer.fire', ...name, scoreMs };
       // Within one record the place of the timer counts as its index, so that each is folded once.
-      this.apply({ ...placed, index: placed.index + i / (record.timers.length + 1) }, input, { sessionId: name.sessionId, cached, ...into });
+      this.apply({ ...placed, index: placed.index + i / (record.timers.length + 1) }, input, {
+        sessionId: name.sessionId,
+        cached,
+        ...into,
+      });
       into.changes.timers.set(member, cached.session && timersOf(cached.session).get(member));
     });
   }
 
-  private foldSessionRecord(placed: PlacedRecord, record: SessionRecord, into: { batch: FoldedBatch; changes: Changes }): void {
+  private foldSessionRecord(
+    placed: PlacedRecord,
+    record: SessionRecord,
+    into: { batch: FoldedBatch; changes: Changes },
+  ): void {
     const cached = this.sessions.get(record.sessionId);
     if (!cached) throw new Error(`session ${record.sessionId} was not loaded`);
     const outcome = this.apply(placed, record, { sessionId: record.sessionId, cached, ...into });
     if (!outcome) return;
     if (outcome.refusal !== undefined) refuse(into.batch, placed, outcome.refusal, redact(record));
     if (outcome.reply && 'replyTo' in record && record.replyTo !== undefined) {
-      into.batch.replies.push({ callerId: record.replyTo, recordId: record.id, sessionId: record.sessionId, reply: outcome.reply, atMs: this.lastAtMs });
+      into.batch.replies.push({
+        callerId: record.replyTo,
+        recordId: record.id,
+        sessionId: record.sessionId,
+        reply: outcome.reply,
+        atMs: this.lastAtMs,
+      });
     }
   }
 
@@ -210,7 +255,11 @@ export class ShardFold {
     try {
       return transition(session, input, { atMs: this.lastAtMs, options });
     } catch (error) {
-      return { session, effects: [], refusal: `fold-failed: ${error instanceof Error ? error.message : String(error)}` };
+      return {
+        session,
+        effects: [],
+        refusal: `fold-failed: ${error instanceof Error ? error.message : String(error)}`,
+      };
     }
   }
 
@@ -251,7 +300,8 @@ export class ShardFold {
 
   private collect(batch: FoldedBatch, changes: Changes): void {
     const { writes } = batch;
-    if (changes.options) writes.options = JSON.stringify({ revision: this.optionRevision, values: this.optionValues });
+    if (changes.options)
+      writes.options = JSON.stringify({ revision: this.optionRevision, values: this.optionValues });
     for (const [sessionId, { cached, events }] of changes.sessions) {
       writes.sessions.push({ sessionId, state: formatSession(cached), events });
     }
@@ -273,7 +323,11 @@ function isNewer(at: { seq: number; index: number }, foldedTo: { seq: number; in
 }
 
 /** Timers are a function of the state: what differs between before and after is written. */
-function noteTimers(timers: Map<string, number | undefined>, before: CachedSession['session'], after: CachedSession['session']): void {
+function noteTimers(
+  timers: Map<string, number | undefined>,
+  before: CachedSession['session'],
+  after: CachedSession['session'],
+): void {
   const old = before ? timersOf(before) : new Map<string, number>();
   const wanted = after ? timersOf(after) : new Map<string, number>();
   for (const [member, dueAtMs] of wanted) if (old.get(member) !== dueAtMs) timers.set(member, dueAtMs);
@@ -285,8 +339,16 @@ function refuse(batch: FoldedBatch, placed: PlacedRecord, reason: string, record
 }
 
 /** Decoded records of messages, in order. */
-export function placeRecords(messages: readonly LogMessage[], decodeMessage: (message: LogMessage) => Decoded[]): PlacedRecord[] {
+export function placeRecords(
+  messages: readonly LogMessage[],
+  decodeMessage: (message: LogMessage) => Decoded[],
+): PlacedRecord[] {
   return messages.flatMap((message) =>
-    decodeMessage(message).map((decoded) => ({ seq: message.seq, index: decoded.index, atMs: message.atMs, decoded })),
+    decodeMessage(message).map((decoded) => ({
+      seq: message.seq,
+      index: decoded.index,
+      atMs: message.atMs,
+      decoded,
+    })),
   );
 }

@@ -19,14 +19,6 @@ export class LeaseStore {
     return new LeaseStore(await bus.connection.jetstream().views.kv(LEASE_BUCKET, { bindOnly: true }));
   }
 
-  /** All leases by shard. */
-  async readAll(shardCount: number): Promise<Map<number, LeaseEntry>> {
-    const leases = new Map<number, LeaseEntry>();
-    const shards = Array.from({ length: shardCount }, (_, shard) => shard);
-    await Promise.all(shards.map(async (shard) => leases.set(shard, await this.read(shard))));
-    return leases;
-  }
-
   async read(shard: number): Promise<LeaseEntry> {
     const entry = await this.kv.get(key(shard));
     return entry ? toLease(entry) : { term: 0 };
@@ -40,6 +32,18 @@ export class LeaseStore {
   /** Gives the lease back; 'conflict' when another has taken it meanwhile. */
   async release(shard: number, term: number): Promise<TakeResult> {
     return this.write(shard, JSON.stringify({ owner: '', incarnation: '' }), term);
+  }
+
+  /** Tells every lease as it stands and then each change; returns how to stop. */
+  async watch(handler: (shard: number, entry: LeaseEntry) => void): Promise<() => void> {
+    const watcher = await this.kv.watch();
+    void (async () => {
+      for await (const entry of watcher) {
+        const shard = Number(entry.key.slice('shard.'.length));
+        if (Number.isInteger(shard)) handler(shard, toLease(entry));
+      }
+    })();
+    return () => watcher.stop();
   }
 
   private async write(shard: number, value: string, expectedTerm: number): Promise<TakeResult> {

@@ -1,0 +1,293 @@
+import {
+  Dispatcher,
+  Ownership,
+  ShardActor,
+  type Appender,
+  type Clock,
+  type ShardLog as ShardLogPort,
+  type ShardStore,
+} from '@flexpush/actor-runtime';
+import { gmsViewSchema, peerHeartbeatSchema, pushResultsSchema, subjects } from '@flexpush/contracts';
+import {
+  DeadLetters,
+  ensureStreams,
+  LeaseStore,
+  LogAppender,
+  MappingError,
+  openOptionStore,
+  parseJson,
+  probeMapping,
+  ShardCountError,
+  ShardLog,
+  type NatsBus,
+  type OptionStore,
+} from '@flexpush/nats-bus';
+import type { ServiceContext, StopStep } from '@flexpush/process';
+import { StateStore, type RedisConnection } from '@flexpush/redis-store';
+import type { SessionActorConfig } from './config';
+import { PrometheusMeter } from './meter';
+import { OptionFeed } from './option-feed';
+import { NatsGmsTransport, NatsPeerTransport, NatsReplyTransport } from './transports';
+
+const SWEEP_INTERVAL_MS = 1_000;
+const VIEW_REQUEST_TIMEOUT_MS = 1_000;
+const GMS_NODES_MAX = 1_000;
+const PEERS_MAX = 1_000;
+const UNREACHABLE_MS = 3_000;
+const PROVISION_RETRY_MS = 500;
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after: (delayMs, task) => {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** One session-actor process: the runtime, wired to NATS and Redis. */
+export class SessionActor {
+  private readonly intervals: NodeJS.Timeout[] = [];
+  private readonly subscriptions: { stop(): void }[] = [];
+  private stopWatchingLeases: () => void = () => undefined;
+
+  private constructor(
+    private readonly context: ServiceContext<SessionActorConfig>,
+    private readonly bus: NatsBus,
+    private readonly redis: RedisConnection,
+    private readonly parts: {
+      appender: LogAppender;
+      leases: LeaseStore;
+      options: OptionStore;
+      dispatcher: Dispatcher;
+      ownership: Ownership;
+      feed: OptionFeed;
+      store: StateStore;
+    },
+  ) {}
+
+  static async create(
+    context: ServiceContext<SessionActorConfig>,
+    bus: NatsBus,
+    redis: RedisConnection,
+  ): Promise<SessionActor> {
+    const { config, log } = context;
+    await provision(context, bus);
+    const [leases, letters, shardLog, options] = await Promise.all([
+      LeaseStore.open(bus),
+      DeadLetters.open(bus),
+      ShardLog.open(bus),
+      openOptionStore(bus, { onBad: (bad) => log.error(bad, 'option.bad') }),
+    ]);
+    const store = new StateStore(redis);
+    const appender = new LogAppender(bus, { writerId: context.nodeId });
+    const parts = buildRuntime(context, { bus, leases, letters, shardLog, store, appender });
+    const feed = new OptionFeed({
+      appender,
+      clock: systemClock,
+      logger: log,
+      actors: () => parts.ownership.actors(),
+    });
+    context.operations.addCheck('nats', () => bus.connected() || 'not connected');
+    context.operations.addCheck('redis', () => redis.status === 'ready' || redis.status);
+    context.operations.addCheck('shards', () => parts.ownership.health());
+    context.operations.addCheck('options', () => feed.isCurrent() || 'not yet folded by every shard');
+    log.info({ shards: config.FLEXPUSH_SHARDS, alias: config.FLEXPUSH_ALIAS }, 'session-actor.provisioned');
+    return new SessionActor(context, bus, redis, { appender, leases, options, feed, store, ...parts });
+  }
+
+  async start(): Promise<void> {
+    const { bus, subscriptions } = this;
+    const { dispatcher, ownership, options, feed, leases } = this.parts;
+    const { nodeId, log } = this.context;
+    subscriptions.push(
+      bus.subscribe(subjects.actorProbe(nodeId), (message) => message.respond('alive')),
+      bus.subscribe(subjects.actorHeartbeat, (message) => {
+        const heartbeat = peerHeartbeatSchema.safeParse(parseJson(message.text()));
+        if (heartbeat.success) ownership.hear(heartbeat.data);
+        else log.warn({ subject: message.subject }, 'heartbeat.malformed');
+      }),
+      bus.subscribe(subjects.pushResult(nodeId), (message) => {
+        const results = pushResultsSchema.safeParse(parseJson(message.text()));
+        if (results.success) dispatcher.takeResults(results.data);
+        else log.warn({ subject: message.subject }, 'results.malformed');
+      }),
+      bus.subscribe(subjects.registryViewChanged, (message) => this.takeView(message.text())),
+    );
+    this.stopWatchingLeases = await leases.watch((shard, { lease, term }) =>
+      ownership.seeLease(shard, lease, term),
+    );
+    options.onChange((values, revision) => feed.change(values, revision));
+    await this.askView();
+    ownership.start();
+    this.every(SWEEP_INTERVAL_MS, () => this.sweep());
+    this.every(SWEEP_INTERVAL_MS / 4, () => feed.feed());
+  }
+
+  /** In this order: shards are given up one batch at a time, then the ways to the outside close. */
+  stopSteps(): StopStep[] {
+    return [
+      { name: 'release shards', run: () => this.parts.ownership.stop() },
+      { name: 'stop loops', run: () => this.stopLoops() },
+      { name: 'flush appender', run: () => this.parts.appender.flush() },
+      { name: 'close nats', run: () => this.bus.close() },
+      { name: 'close redis', run: () => this.redis.quit().then(() => undefined) },
+    ];
+  }
+
+  private stopLoops(): void {
+    for (const interval of this.intervals) clearInterval(interval);
+    for (const subscription of this.subscriptions) subscription.stop();
+    this.stopWatchingLeases();
+    this.parts.options.close();
+  }
+
+  private every(intervalMs: number, task: () => void): void {
+    this.intervals.push(setInterval(task, intervalMs));
+  }
+
+  private sweep(): void {
+    this.parts.dispatcher.sweep();
+    void this.compareCheckpoints();
+    void this.askViewIfUnknown();
+  }
+
+  /** Redis may have lost writes, or another owner may have gone on: seen even when no record comes (DESIGN section 5). */
+  private async compareCheckpoints(): Promise<void> {
+    const { ownership, store } = this.parts;
+    const actors = ownership.actors().filter((actor) => actor.isCaughtUp());
+    const before = actors.map((actor) => actor.lastCheckpoint());
+    const stored = await store.checkpoints(actors.map(({ shard }) => shard)).catch(() => undefined);
+    actors.forEach((actor, i) => {
+      // Only a checkpoint that stood still over the reading can be compared.
+      const isStill = actor.lastCheckpoint() === before[i];
+      if (stored && isStill && stored[i] !== before[i]) ownership.depose(actor.shard, 'checkpoint-differs');
+    });
+  }
+
+  private viewKnown = false;
+
+  private takeView(text: string): void {
+    const view = gmsViewSchema.safeParse(parseJson(text));
+    if (!view.success) {
+      this.context.log.warn('view.malformed');
+      return;
+    }
+    this.viewKnown = true;
+    this.parts.dispatcher.setView(view.data);
+  }
+
+  private async askView(): Promise<void> {
+    const answer = await this.bus.request(subjects.registryView, '', { timeoutMs: VIEW_REQUEST_TIMEOUT_MS });
+    if (answer.kind === 'answer') this.takeView(answer.text);
+  }
+
+  private async askViewIfUnknown(): Promise<void> {
+    if (!this.viewKnown) await this.askView();
+  }
+}
+
+/** Streams, buckets, shard count, mapping. NATS that cannot yet is asked again; a wrong configuration ends the process. */
+async function provision(context: ServiceContext<SessionActorConfig>, bus: NatsBus): Promise<void> {
+  const { config, log } = context;
+  for (;;) {
+    try {
+      await ensureStreams(bus, {
+        shardCount: config.FLEXPUSH_SHARDS,
+        replicas: config.FLEXPUSH_STREAM_REPLICAS,
+        logBytesMax: config.FLEXPUSH_LOG_BYTES_MAX,
+        logAgeMaxMs: config.FLEXPUSH_LOG_AGE_MAX_MS,
+      });
+      const mapping = await probeMapping(bus, config.FLEXPUSH_SHARDS);
+      if (mapping === 'absent') log.warn({ subject: subjects.eventWildcard }, 'mapping.absent');
+      return;
+    } catch (error) {
+      if (error instanceof ShardCountError || error instanceof MappingError) throw error;
+      log.warn({ err: error }, 'provision.retried');
+      await new Promise((resolve) => setTimeout(resolve, PROVISION_RETRY_MS));
+    }
+  }
+}
+
+function buildRuntime(
+  context: ServiceContext<SessionActorConfig>,
+  ports: {
+    bus: NatsBus;
+    leases: LeaseStore;
+    letters: DeadLetters;
+    shardLog: ShardLogPort;
+    store: ShardStore;
+    appender: Appender;
+  },
+): { dispatcher: Dispatcher; ownership: Ownership } {
+  const { config, log, nodeId, incarnation, operations } = context;
+  const { bus, leases, letters, shardLog, store, appender } = ports;
+  const meter = new PrometheusMeter(operations.registry, {
+    shards: { help: 'Shards run by this node', read: () => dispatcher.counts().shards },
+    unsettled: { help: 'Notifications with GMS nodes', read: () => dispatcher.counts().unsettled },
+    waiting: { help: 'Notifications that wait for a GMS node', read: () => dispatcher.counts().waiting },
+    sessions_cached: {
+      help: 'Sessions in memory',
+      read: () => ownership.actors().reduce((sum, actor) => sum + actor.status().sessions, 0),
+    },
+    log_waiting: {
+      help: 'Log messages read and not yet folded',
+      read: () => ownership.actors().reduce((sum, actor) => sum + actor.status().waiting, 0),
+    },
+  });
+  const dispatcher: Dispatcher = new Dispatcher(
+    {
+      transport: new NatsGmsTransport(bus, config.FLEXPUSH_DISPATCH_TIMEOUT_MS),
+      appender,
+      clock: systemClock,
+      logger: log,
+      meter,
+    },
+    {
+      nodeId,
+      alias: config.FLEXPUSH_ALIAS,
+      unsettledPerShardMax: config.FLEXPUSH_UNSETTLED_PER_SHARD_MAX,
+      settleDeadlineMs: config.FLEXPUSH_SETTLE_DEADLINE_MS,
+      settleLingerMs: config.FLEXPUSH_SETTLE_LINGER_MS,
+      unreachableMs: UNREACHABLE_MS,
+      gmsNodesMax: GMS_NODES_MAX,
+    },
+    (shard) => ownership.depose(shard, 'newer-term-seen'),
+  );
+  const replies = new NatsReplyTransport(bus);
+  const createActor = (shard: number, term: number): ShardActor =>
+    new ShardActor(
+      shard,
+      term,
+      { log: shardLog, store, letters, replies, dispatcher, clock: systemClock, logger: log, meter },
+      {
+        shardCount: config.FLEXPUSH_SHARDS,
+        alias: config.FLEXPUSH_ALIAS,
+        nodeId: `${nodeId}.${incarnation}`,
+        recordsPerBatch: config.FLEXPUSH_RECORDS_PER_BATCH,
+        messagesQueuedMax: config.FLEXPUSH_MESSAGES_QUEUED_MAX,
+        sessionsCachedMax: config.FLEXPUSH_SESSIONS_CACHED_MAX,
+        replyAgeMaxMs: config.FLEXPUSH_REQUEST_TIMEOUT_MS,
+      },
+    );
+  const ownership: Ownership = new Ownership(
+    {
+      leases,
+      peers: new NatsPeerTransport(bus, config.FLEXPUSH_HEARTBEAT_INTERVAL_MS),
+      dispatcher,
+      clock: systemClock,
+      logger: log,
+      createActor,
+    },
+    {
+      nodeId,
+      incarnation,
+      shardCount: config.FLEXPUSH_SHARDS,
+      heartbeatIntervalMs: config.FLEXPUSH_HEARTBEAT_INTERVAL_MS,
+      deadAfterMs: config.FLEXPUSH_DEAD_AFTER_MS,
+      stuckAfterMs: config.FLEXPUSH_STUCK_AFTER_MS,
+      peersMax: PEERS_MAX,
+    },
+  );
+  return { dispatcher, ownership };
+}
