@@ -29,12 +29,10 @@ export class DeadLetters {
     const at = `${letter.shard}.${letter.seq}.${letter.index}`;
     const payload = JSON.stringify({ v: 1, ...letter });
     await Promise.all([
-      this.bus.connection
-        .jetstream()
-        .publish(subjects.deadLetter(letter.shard), payload, {
-          msgID: `dead-${at}-${letter.atMs}`,
-          timeout: 5_000,
-        }),
+      this.bus.connection.jetstream().publish(subjects.deadLetter(letter.shard), payload, {
+        msgID: `dead-${at}-${letter.atMs}`,
+        timeout: 5_000,
+      }),
       this.kv.put(at, letter.reason.slice(0, 200)),
     ]);
   }

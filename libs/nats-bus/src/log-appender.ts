@@ -78,12 +78,10 @@ export class LogAppender {
     const payload =
       pack.length === 1 ? (pack[0] as Waiting).json : `[${pack.map(({ json }) => json).join(',')}]`;
     try {
-      const ack = await this.bus.connection
-        .jetstream()
-        .publish(subjects.logInternal(shard), payload, {
-          msgID: `${this.messageIdPrefix}-${this.messageCount++}`,
-          timeout: PUBLISH_TIMEOUT_MS,
-        });
+      const ack = await this.bus.connection.jetstream().publish(subjects.logInternal(shard), payload, {
+        msgID: `${this.messageIdPrefix}-${this.messageCount++}`,
+        timeout: PUBLISH_TIMEOUT_MS,
+      });
       return { kind: 'appended', seq: ack.seq };
     } catch (error) {
       return { kind: 'refused', reason: refusal(error), retryable: true };

@@ -1,6 +1,7 @@
 import {
   DEAD_LETTER_STREAM,
   CLUSTER_BUCKET,
+  fnv1a32,
   LEASE_BUCKET,
   LOG_STREAM,
   OPTION_BUCKET,
@@ -16,6 +17,7 @@ import {
   StorageType,
   type JetStreamManager,
   type KV,
+  type KvOptions,
   type StreamConfig,
 } from 'nats';
 import { randomBytes } from 'node:crypto';
@@ -63,6 +65,11 @@ async function streamExists(jsm: JetStreamManager, name: string): Promise<boolea
   }
 }
 
+/** Another node was faster, with settings of its own: its stream or bucket stands. */
+function isNameTaken(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === 10058;
+}
+
 async function ensureStream(
   jsm: JetStreamManager,
   config: Partial<StreamConfig> & { name: string },
@@ -71,8 +78,7 @@ async function ensureStream(
   try {
     await jsm.streams.add(config);
   } catch (error) {
-    // Another node was faster, with settings of its own: its stream stands.
-    if (!(error instanceof NatsError && error.api_error?.err_code === 10058)) throw error;
+    if (!isNameTaken(error)) throw error;
   }
 }
 
@@ -101,13 +107,20 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
     discard: DiscardPolicy.Old,
     max_bytes: Math.ceil(settings.logBytesMax / 16),
   });
-  const js = bus.connection.jetstream();
   const bucket = { replicas: settings.replicas, storage: StorageType.File };
-  await js.views.kv(CLUSTER_BUCKET, bucket);
-  await js.views.kv(LEASE_BUCKET, bucket);
-  await js.views.kv(OPTION_BUCKET, { ...bucket, history: 5 });
-  await js.views.kv(SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
+  await ensureBucket(bus, CLUSTER_BUCKET, bucket);
+  await ensureBucket(bus, LEASE_BUCKET, bucket);
+  await ensureBucket(bus, OPTION_BUCKET, { ...bucket, history: 5 });
+  await ensureBucket(bus, SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
   await fixShardCount(bus, settings.shardCount);
+}
+
+async function ensureBucket(bus: NatsBus, name: string, options: Partial<KvOptions>): Promise<void> {
+  try {
+    await bus.connection.jetstream().views.kv(name, options);
+  } catch (error) {
+    if (!isNameTaken(error)) throw error;
+  }
 }
 
 async function fixShardCount(bus: NatsBus, shardCount: number): Promise<void> {
@@ -155,27 +168,48 @@ export async function waitForShardCount(bus: NatsBus): Promise<number> {
   });
 }
 
+/** Mappings for up to so many shards are told from the right one. */
+const PROBED_SHARDS_MAX = 4_096;
+/** About one id in twenty fits; so many misses do not happen by chance. */
+const PROBE_ID_TRIES_MAX = 100_000;
+
 /**
- * Sees that the server's mapping of `flexpush.event.*` agrees with `shardOf`, by publishing a few probe records.
+ * A session id that every other shard count puts on another shard. With any id, a mapping for half or twice as many
+ * shards would look right half of the time.
+ */
+export function probeSessionId(shardCount: number): string {
+  const isTelling = (sessionId: string) => {
+    const hash = fnv1a32(sessionId);
+    for (let other = 1; other <= PROBED_SHARDS_MAX; other++)
+      if (other !== shardCount && hash % other === hash % shardCount) return false;
+    return true;
+  };
+  for (let tries = 0; tries < PROBE_ID_TRIES_MAX; tries++) {
+    const sessionId = `probe-${randomBytes(6).toString('hex')}`;
+    if (isTelling(sessionId)) return sessionId;
+  }
+  throw new Error(`no session id tells ${shardCount} shards from other counts`);
+}
+
+/**
+ * Sees that the server's mapping of `flexpush.event.*` agrees with `shardOf`, by publishing a probe record.
  * 'absent': there is no mapping, so publishers need our own publisher. Throws `MappingError` when it disagrees.
  */
 export async function probeMapping(bus: NatsBus, shardCount: number): Promise<'agrees' | 'absent'> {
   const jsm = await bus.connection.jetstreamManager();
-  for (let i = 0; i < 3; i++) {
-    const sessionId = `probe-${randomBytes(6).toString('hex')}`;
-    let seq: number;
-    try {
-      const ack = await bus.connection
-        .jetstream()
-        .publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
-      seq = ack.seq;
-    } catch (error) {
-      if (error instanceof NatsError && error.code === '503') return 'absent';
-      throw error;
-    }
-    const stored = await jsm.streams.getMessage(LOG_STREAM, { seq });
-    const expected = subjects.logPublic(shardOf(sessionId, shardCount));
-    if (stored.subject !== expected) throw new MappingError(sessionId, expected, stored.subject);
+  const sessionId = probeSessionId(shardCount);
+  let seq: number;
+  try {
+    const ack = await bus.connection
+      .jetstream()
+      .publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
+    seq = ack.seq;
+  } catch (error) {
+    if (error instanceof NatsError && error.code === '503') return 'absent';
+    throw error;
   }
+  const stored = await jsm.streams.getMessage(LOG_STREAM, { seq });
+  const expected = subjects.logPublic(shardOf(sessionId, shardCount));
+  if (stored.subject !== expected) throw new MappingError(sessionId, expected, stored.subject);
   return 'agrees';
 }

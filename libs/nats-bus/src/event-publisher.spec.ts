@@ -1,0 +1,105 @@
+import { LOG_STREAM, shardOf, subjects } from '@flexpush/contracts';
+import { startTestNats, type TestNats } from '@flexpush/testkit';
+import { connectBus, type NatsBus } from './bus';
+import { EventPublisher, type ChatEventInput } from './event-publisher';
+import { ensureStreams } from './streams';
+
+const SESSION = 'session-1';
+const MESSAGE: ChatEventInput = { type: 'message.send', sessionId: SESSION, userId: 'agent', text: 'Grüße' };
+
+describe('EventPublisher', () => {
+  let nats: TestNats;
+  let bus: NatsBus;
+  let publisher: EventPublisher;
+
+  beforeAll(async () => {
+    nats = await startTestNats();
+    bus = await connectBus({ url: nats.url, name: 'test' });
+    const waiting = EventPublisher.connect({ url: nats.url });
+    await ensureStreams(bus, { shardCount: 64, replicas: 1, logBytesMax: 1e7, logAgeMaxMs: 3_600_000 });
+    publisher = await waiting;
+  });
+  afterAll(async () => {
+    await publisher.close();
+    await bus.close();
+    await nats.stop();
+  });
+
+  async function storedAt(seq: number): Promise<{ subject: string; record: unknown }> {
+    const jsm = await bus.connection.jetstreamManager();
+    const message = await jsm.streams.getMessage(LOG_STREAM, { seq });
+    return { subject: message.subject, record: message.json() };
+  }
+
+  it('stores an event on the public subject of its shard, with an id of its own', async () => {
+    const result = await publisher.publish(MESSAGE);
+    if (result.kind !== 'stored') throw new Error(JSON.stringify(result));
+    expect(result.duplicate).toBe(false);
+    expect(await storedAt(result.seq)).toEqual({
+      subject: subjects.logPublic(shardOf(SESSION, 64)),
+      record: { v: 1, id: result.id, ...MESSAGE },
+    });
+  });
+
+  it('tells a repeat by its id and does not store it again', async () => {
+    const first = await publisher.publish({ ...MESSAGE, id: 'once' });
+    const again = await publisher.publish({ ...MESSAGE, id: 'once' });
+    expect(first).toMatchObject({ kind: 'stored', id: 'once', duplicate: false });
+    expect(again).toEqual({ ...first, duplicate: true });
+  });
+
+  it('recognizes a repeat that came through the mapping of the server', async () => {
+    const js = bus.connection.jetstream();
+    const record = JSON.stringify({ v: 1, id: 'mapped', ...MESSAGE });
+    const ack = await js.publish(subjects.event(SESSION), record, { msgID: 'mapped' });
+    const repeat = await js.publish(subjects.event(SESSION), record, { msgID: 'mapped' });
+    expect([ack.duplicate, repeat.duplicate, repeat.seq]).toEqual([false, true, ack.seq]);
+    expect(await publisher.publish({ ...MESSAGE, id: 'mapped' })).toEqual({
+      kind: 'stored',
+      id: 'mapped',
+      seq: ack.seq,
+      duplicate: true,
+    });
+  });
+
+  it.each([
+    {
+      name: 'a session id that is no token',
+      event: { ...MESSAGE, sessionId: 'a.b' },
+      problem: /^sessionId: /,
+    },
+    { name: 'an unknown type', event: { ...MESSAGE, type: 'message.shout' }, problem: /^type: / },
+    { name: 'a text that is too long', event: { ...MESSAGE, text: 'x'.repeat(16_385) }, problem: /^text: / },
+    { name: 'a field too many', event: { ...MESSAGE, secureKey: 'abc' }, problem: /secureKey/ },
+    { name: 'an internal record', event: { ...MESSAGE, type: 'timers.fired' }, problem: /^type: / },
+  ])('refuses $name before it reaches the log', async ({ event, problem }) => {
+    const before = (await (await bus.connection.jetstreamManager()).streams.info(LOG_STREAM)).state.last_seq;
+    const result = await publisher.publish(event as ChatEventInput);
+    if (result.kind !== 'invalid') throw new Error(JSON.stringify(result));
+    expect(result.problems.join('\n')).toMatch(problem);
+    const after = (await (await bus.connection.jetstreamManager()).streams.info(LOG_STREAM)).state.last_seq;
+    expect(after).toBe(before);
+  });
+
+  it('names every problem at once', async () => {
+    const result = await publisher.publish({ type: 'url.push', sessionId: '', userId: '', url: '' });
+    if (result.kind !== 'invalid') throw new Error(JSON.stringify(result));
+    expect(result.problems.map((problem) => problem.split(':')[0]).sort()).toEqual([
+      'sessionId',
+      'url',
+      'userId',
+    ]);
+  });
+
+  it('is refused with the reason when the log is away, and may be tried again', async () => {
+    const jsm = await bus.connection.jetstreamManager();
+    await jsm.streams.delete(LOG_STREAM);
+    expect(await publisher.publish({ ...MESSAGE, id: 'later' })).toEqual({
+      kind: 'refused',
+      id: 'later',
+      reason: 'log-away',
+    });
+    await ensureStreams(bus, { shardCount: 64, replicas: 1, logBytesMax: 1e7, logAgeMaxMs: 3_600_000 });
+    expect(await publisher.publish({ ...MESSAGE, id: 'later' })).toMatchObject({ kind: 'stored' });
+  });
+});
