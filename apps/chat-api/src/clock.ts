@@ -1,14 +1,15 @@
-/** Time as the calls see it; monotonic, and movable in tests. */
+/** Time as the calls see it; movable in tests. */
 export interface Clock {
-  nowMs(): number;
+  /** Milliseconds that never run backwards. */
+  now(): number;
   /** Runs once after the delay, unless the returned function is called first. */
-  after(delayMs: number, run: () => void): () => void;
+  setTimer(delayMs: number, run: () => void): () => void;
 }
 
 export const systemClock: Clock = {
   // Rounded up, because a timer may fire a fraction of a millisecond before its time.
-  nowMs: () => Math.ceil(performance.now()),
-  after: (delayMs, run) => {
+  now: () => Math.ceil(performance.now()),
+  setTimer: (delayMs, run) => {
     const timer = setTimeout(run, delayMs);
     return () => clearTimeout(timer);
   },

@@ -98,7 +98,7 @@ class PendingCall {
     this.outcome = new Promise((resolve) => (this.resolve = resolve));
     this.parts = new ReplyParts(wantedPosition(record));
     this.shard = shardOf(record.sessionId, options.shardCount);
-    this.deadlineMs = options.clock.nowMs() + options.timeoutMs;
+    this.deadlineMs = options.clock.now() + options.timeoutMs;
     this.waitMs = options.retryMs;
   }
 
@@ -126,13 +126,13 @@ class PendingCall {
   }
 
   private armTimer(): void {
-    const leftMs = this.deadlineMs - this.options.clock.nowMs();
-    this.cancelTimer = this.options.clock.after(Math.min(this.waitMs, leftMs), () => this.onTimer());
+    const leftMs = this.deadlineMs - this.options.clock.now();
+    this.cancelTimer = this.options.clock.setTimer(Math.min(this.waitMs, leftMs), () => this.onTimer());
     this.waitMs *= RETRY_FACTOR;
   }
 
   private onTimer(): void {
-    if (this.options.clock.nowMs() >= this.deadlineMs) {
+    if (this.options.clock.now() >= this.deadlineMs) {
       this.end({ kind: 'timeout' });
       return;
     }
