@@ -19,10 +19,18 @@ function reply(session: Session, outcome: Reply['outcome'], more: Partial<Reply>
   return { outcome, chatEnded: session.status === 'ended', monitored: false, ...more };
 }
 
-/** The part of the transcript from a position on, and the position to ask for next. A long one comes in several refreshes. */
-function pageFrom(session: Session, transcriptPosition: number | undefined): Partial<Reply> {
-  const first = Math.min(Math.max(transcriptPosition ?? 1, 1), session.nextPosition);
-  const last = Math.min(session.nextPosition, first + BOUNDS.eventsPerReply) - 1;
+/**
+ * The part of the transcript from a position on, and the position to ask for next. A long one comes in several refreshes;
+ * who is out reads up to its own leave, for the others may have gone on without it.
+ */
+function pageFrom(
+  session: Session,
+  { lastPosition }: Participant,
+  transcriptPosition: number | undefined,
+): Partial<Reply> {
+  const end = lastPosition === undefined ? session.nextPosition : lastPosition + 1;
+  const first = Math.min(Math.max(transcriptPosition ?? 1, 1), end);
+  const last = Math.min(end, first + BOUNDS.eventsPerReply) - 1;
   return { page: { first, last }, nextPosition: last + 1 };
 }
 
@@ -36,7 +44,7 @@ export function answerAgain(session: Session, record: RequestRecord): Reply {
   const hasPage =
     record.type === 'request.refresh' ||
     (record.type === 'request.send' && record.transcriptPosition !== undefined);
-  return reply(session, 'ok', hasPage ? pageFrom(session, record.transcriptPosition) : {});
+  return reply(session, 'ok', hasPage ? pageFrom(session, participant, record.transcriptPosition) : {});
 }
 
 /** Folds a request. A wrong key changes nothing, and does not remove the participant (CONTRACT, departures). */
@@ -63,7 +71,9 @@ export function foldRequest(work: Work, record: RequestRecord): Reply {
       return reply(
         work.session,
         'ok',
-        record.transcriptPosition === undefined ? {} : pageFrom(work.session, record.transcriptPosition),
+        record.transcriptPosition === undefined
+          ? {}
+          : pageFrom(work.session, participant, record.transcriptPosition),
       );
     case 'request.startTyping':
     case 'request.stopTyping':
@@ -92,7 +102,7 @@ function foldLateRequest(work: Work, participant: Participant, record: RequestRe
 
 /** A refresh: the transcript from the position asked for, and the confirmation of what was pushed (CONTRACT 6 #5, #6). */
 function retrieve(work: Work, participant: Participant, transcriptPosition: number | undefined): Reply {
-  const answer = reply(work.session, 'ok', pageFrom(work.session, transcriptPosition));
+  const answer = reply(work.session, 'ok', pageFrom(work.session, participant, transcriptPosition));
   if (!isSubscribed(participant)) return answer;
   confirm(work, participant);
   const { subscription } = participant;

@@ -47,6 +47,8 @@ export interface Participant {
   /** Only participants that came by REST have one: the secret itself, because pushes may ask for it, and its SHA-256. */
   secureKey?: string;
   keyHash?: string;
+  /** Position of its own leave: what others said later is not for it. Absent while it is in. */
+  lastPosition?: number;
   subscription?: Subscription;
 }
 

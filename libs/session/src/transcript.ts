@@ -70,6 +70,7 @@ function endSession(work: Work): void {
 }
 
 function sayLeft(work: Work, participant: Participant, cause: { own: boolean }): void {
+  participant.lastPosition = work.session.nextPosition;
   say(work, participant, { type: 'ParticipantLeft' }, cause);
   if (!isSubscribed(participant) || participant.subscription.status !== 'open') return;
   const { subscription } = participant;

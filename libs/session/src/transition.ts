@@ -36,7 +36,11 @@ export function transition(session: Session | undefined, record: FoldInput, cont
   work.session.recent = recent;
   if (isRequest(record)) {
     const reply = foldRequest(work, record);
-    return { session: work.session, effects: work.effects, reply };
+    if (reply.outcome === 'ok') return { session: work.session, effects: work.effects, reply };
+    // What was not accepted does not use its id up: it may be asked again, and no stranger can make another's look known.
+    work.session.recent = session.recent;
+    const isUntouched = work.effects.length === 0 && reply.outcome !== 'refused';
+    return { session: isUntouched ? session : work.session, effects: work.effects, reply };
   }
   const refusal = foldPublic(work, record);
   return refusal === undefined
@@ -182,6 +186,8 @@ function join(work: Work, record: Extract<PublicRecord, { type: 'participant.joi
   if (known) {
     known.status = 'in';
     known.nickname = record.nickname;
+    known.type = record.participantType;
+    delete known.lastPosition;
     say(work, known, { type: 'ParticipantJoined' });
     return undefined;
   }
