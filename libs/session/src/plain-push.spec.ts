@@ -1,3 +1,4 @@
+import type { OptionValues } from '@flexpush/contracts';
 import { createWith, end, join, leave, message, refresh, send, typingStart } from './testing/records';
 import { given, START_MS } from './testing/story';
 
@@ -40,7 +41,7 @@ describe('a plain push', () => {
   });
 
   const OPTION = 'push_notification_include_payload';
-  it.each([
+  it.each<{ name: string; flag: boolean | undefined; values: OptionValues; content: boolean }>([
     { name: 'flag true, option false', flag: true, values: {}, content: true },
     { name: 'flag true, option true', flag: true, values: { [`chat/${OPTION}`]: 'true' }, content: true },
     { name: 'flag absent, option false', flag: undefined, values: {}, content: false },

@@ -1,4 +1,4 @@
-import { SECURE_KEY, OBFUSCATED_KEY } from './testing/records';
+import type { OptionValues } from '@flexpush/contracts';
 import {
   create,
   createWith,
@@ -8,7 +8,9 @@ import {
   leave,
   message,
   notice,
+  OBFUSCATED_KEY,
   refresh,
+  SECURE_KEY,
   send,
   startTyping,
   stopTyping,
@@ -18,6 +20,7 @@ import {
   WRONG_KEY_HASH,
 } from './testing/records';
 import { given, START_MS } from './testing/story';
+import type { FoldInput } from './transition';
 
 const DELAY = 'settings/flex-push-resend-delay';
 const ATTEMPTS = 'settings/flex-push-resend-attempts';
@@ -52,7 +55,7 @@ describe('a reliable push', () => {
     ]);
   });
 
-  it.each([
+  it.each<{ name: string; values: OptionValues; content: string[]; secureKey: string | undefined }>([
     { name: 'the default', values: {}, content: ['session-id', 'user-id'], secureKey: undefined },
     { name: 'nothing (CONTRACT 6 #16)', values: { [CONTENT]: '' }, content: [], secureKey: undefined },
     {
@@ -201,7 +204,7 @@ describe('whose activity pushes (CONTRACT 6 #34)', () => {
     expect(story.pushes).toEqual(['trigger attempt 0 position 3 (mira 3)']);
   });
 
-  it.each([
+  it.each<{ name: string; record: FoldInput; values: OptionValues; triggers: number }>([
     { name: 'typing', record: typingStart(), values: {}, triggers: 0 },
     { name: 'stopped typing', record: typingStop(), values: {}, triggers: 0 },
     {

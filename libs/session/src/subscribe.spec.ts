@@ -1,3 +1,4 @@
+import type { OptionValues } from '@flexpush/contracts';
 import {
   create,
   createWith,
@@ -9,6 +10,7 @@ import {
   SECURE_KEY,
 } from './testing/records';
 import { given, START_MS, Story } from './testing/story';
+import type { FoldInput } from './transition';
 
 const firstReply = {
   outcome: 'ok',
@@ -78,7 +80,7 @@ describe('subscribing when a chat is created', () => {
     ]);
   });
 
-  it.each([
+  it.each<{ name: string; values: OptionValues; record: FoldInput; reason: string }>([
     {
       name: 'flex-push-on-join is not true (CONTRACT 6 #10)',
       values: { 'settings/flex-push-on-join': 'false' },
