@@ -1,5 +1,13 @@
 import type { Command } from 'commander';
+import { registerNodes } from './nodes-command';
+import { registerOptions } from './options-command';
+import { registerPublish } from './publish-command';
 import { registerUp } from './up';
 
 /** Every command registers itself here; the order is that of `flexpush --help`. */
-export const commands: readonly ((program: Command) => void)[] = [registerUp];
+export const commands: readonly ((program: Command) => void)[] = [
+  registerUp,
+  registerPublish,
+  registerOptions,
+  registerNodes,
+];

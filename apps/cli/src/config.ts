@@ -7,3 +7,13 @@ export function wantsColour(stream: NodeJS.WriteStream): boolean {
 export function wantsDebug(): boolean {
   return (process.env['FLEXPUSH_DEBUG'] ?? '') !== '';
 }
+
+/** The NATS server that commands talk to, if the environment names one. */
+export function natsUrlFromEnvironment(): string | undefined {
+  return process.env['FLEXPUSH_NATS_URL'] || undefined;
+}
+
+/** True under `npm start`, `npm run` and `npx`. */
+export function isUnderNpm(): boolean {
+  return process.env['npm_lifecycle_event'] !== undefined || process.env['npm_command'] !== undefined;
+}

@@ -1,8 +1,13 @@
+import { isUnderNpm } from './config';
+
 /**
  * Ctrl-C reaches a program under npm twice, from the terminal and passed on by npm. What follows so soon is
  * the same key press.
  */
 const SAME_PRESS_MS = 500;
+
+/** How often a program under npm looks whether its parent still lives. */
+const PARENT_LOOK_INTERVAL_MS = 250;
 
 /** The wish to stop, as signals tell it: the first asks for an ordered stop, a second one for an end at once. */
 export interface StopSignal {
@@ -15,7 +20,10 @@ export interface StopSignal {
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Listens for SIGINT, SIGTERM and SIGHUP (the terminal was closed). */
+/**
+ * Listens for SIGINT, SIGTERM and SIGHUP (the terminal was closed). Under npm the death of the parent counts as a
+ * signal too: npm passes signals only to the shell between, which dies of them without telling anybody.
+ */
 export function watchStopSignals(onSecond: () => void): StopSignal {
   let firstAtMs: number | undefined;
   let request: () => void = () => undefined;
@@ -32,10 +40,16 @@ export function watchStopSignals(onSecond: () => void): StopSignal {
     }
   };
   for (const signal of signals) process.on(signal, listener);
+  const { ppid } = process;
+  const look = () => {
+    if (process.ppid !== ppid && firstAtMs === undefined) listener();
+  };
+  const timer = isUnderNpm() ? setInterval(look, PARENT_LOOK_INTERVAL_MS) : undefined;
   return {
     requested,
     isRequested: () => firstAtMs !== undefined,
     dispose: () => {
+      clearInterval(timer);
       for (const signal of signals) process.off(signal, listener);
     },
   };

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,6 +49,54 @@ export function isHttpReady(url: string): Promise<boolean> {
     probe.once('error', () => resolve(false));
     probe.end();
   });
+}
+
+/**
+ * Whether this process itself listens on the TCP port, as /proc tells. A stranger on the same port would answer a
+ * probe before our own service has had the time to fail. Without /proc the answer is the benefit of the doubt.
+ */
+export function listensOn(pid: number, port: number): boolean {
+  const sockets = listeningSockets(port);
+  if (sockets === undefined) return true;
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => sockets.has(linkOf(`/proc/${pid}/fd/${fd}`)));
+  } catch {
+    // The process has ended.
+    return false;
+  }
+}
+
+const TCP_LISTEN = '0A';
+
+/** Names (`socket:[inode]`) of the sockets that listen on a port; undefined without /proc. */
+function listeningSockets(port: number): Set<string> | undefined {
+  const sockets = new Set<string>();
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    let text: string;
+    try {
+      text = readFileSync(table, 'utf8');
+    } catch {
+      // tcp6 is missing where IPv6 is off; tcp is missing only where there is no /proc.
+      if (table === '/proc/net/tcp') return undefined;
+      continue;
+    }
+    for (const line of text.split('\n').slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[3] === TCP_LISTEN && fields[1]?.endsWith(`:${hexPort}`))
+        sockets.add(`socket:[${fields[9]}]`);
+    }
+  }
+  return sockets;
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // The descriptor was closed meanwhile.
+    return '';
+  }
 }
 
 export interface PollOptions {

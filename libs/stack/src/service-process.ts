@@ -4,7 +4,7 @@ import { type Environment, inheritedEnvironment } from './config';
 import { StackError } from './errors';
 import { ManagedProcess, type ProcessSpec } from './managed-process';
 import { repositoryRoot } from './paths';
-import { isHttpReady } from './probe';
+import { isHttpReady, listensOn } from './probe';
 
 /** Kinds of services, in the order in which they stop: those that take work in go first. */
 export const serviceKinds = [
@@ -100,7 +100,7 @@ export function prepareService(options: ServiceOptions): ServiceProcess {
       commandPart: entry,
       logFile: options.logFile,
       pidFile: join(cwd, 'pids', `${options.name}.pid`),
-      probe: () => isHttpReady(`${url}/readyz`),
+      probe: async (pid) => listensOn(pid, Number(port)) && (await isHttpReady(`${url}/readyz`)),
       readyTimeoutMs: options.readyTimeoutMs ?? 60_000,
       stopGraceMs: options.stopGraceMs ?? 10_000,
       holdStdin: true,

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -165,6 +166,23 @@ describe('a stack', () => {
     await expect(start({ env: stuck, readyTimeoutMs: 1_500 })).rejects.toThrow(
       /chat-api-1 was not ready within 1.5 s/,
     );
+  });
+
+  it('does not take a stranger on the port for its own service', async () => {
+    const port = await freePort();
+    const stranger = createHttpServer((_, response) => response.end('ok'));
+    // The stranger comes after the ports were looked at, and before the service gets to listen.
+    const onEvent = (event: StackEvent) => {
+      if (event.kind === 'starting' && event.names.includes('nats')) stranger.listen(port, '127.0.0.1');
+    };
+    try {
+      await expect(start({ ports: { chatApi: port }, onEvent })).rejects.toThrow(
+        /chat-api-1 ended with.*EADDRINUSE/s,
+      );
+    } finally {
+      stranger.close();
+      stranger.closeAllConnections();
+    }
   });
 
   it('starts again what dies, with the same port, and rewrites run.json', async () => {

@@ -1,0 +1,144 @@
+import {
+  checkOption,
+  describeRange,
+  optionCatalogue,
+  optionKey,
+  parseOptionKey,
+  type OptionSpec,
+  type OptionValues,
+} from '@flexpush/contracts';
+import { openOptionStore, type OptionStore } from '@flexpush/nats-bus';
+import type { Command } from 'commander';
+import { printJson, printLine, printTable } from './output';
+import { withBus, withTarget, type TargetOptions } from './target';
+
+interface OptionsCommandOptions extends TargetOptions {
+  readonly json?: boolean;
+}
+
+export function registerOptions(program: Command): void {
+  const options = program
+    .command('options')
+    .description('Look at and change the options of a running system; changes take effect at once.');
+  withTarget(options.command('list'))
+    .description('Every option: value, default, range and meaning.')
+    .option('--json', 'print one JSON object')
+    .action((given: OptionsCommandOptions) => list(given));
+  withTarget(options.command('get'))
+    .description('One value; its default when it is not set.')
+    .argument('<section>')
+    .argument('<name>')
+    .option('--json', 'print one JSON object')
+    .action((section: string, name: string, given: OptionsCommandOptions) => get({ section, name }, given));
+  withTarget(options.command('set'))
+    .description('Set a value. One that is out of range is refused, and the present value stays.')
+    .argument('<section>', 'settings, chat, chat.<service>, push or push.provider.<name>')
+    .argument('<name>')
+    .argument('<value>')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  $ npx flexpush options set settings flex-push-resend-delay 30\n')
+    .action((section: string, name: string, value: string, given: OptionsCommandOptions) =>
+      set({ section, name, value }, given),
+    );
+  withTarget(options.command('unset'))
+    .description('Take a value back, so that the default holds.')
+    .argument('<section>')
+    .argument('<name>')
+    .option('--json', 'print one JSON object')
+    .action((section: string, name: string, given: OptionsCommandOptions) => unset({ section, name }, given));
+}
+
+async function withStore<T>(target: TargetOptions, task: (store: OptionStore) => Promise<T>): Promise<T> {
+  return withBus(target, async (bus) => {
+    const store = await openOptionStore(bus);
+    try {
+      return await task(store);
+    } finally {
+      store.close();
+    }
+  });
+}
+
+/** A row for each catalogue entry that is unset, and one for each place where it is set. */
+function rowsOf(values: OptionValues): { section: string; spec: OptionSpec; value: string | undefined }[] {
+  return optionCatalogue.flatMap((spec) => {
+    const places = Object.keys(values)
+      .map((key) => parseOptionKey(key))
+      .filter(
+        (at) =>
+          at?.name === spec.name &&
+          checkOption(at.section, at.name, values[optionKey(at.section, at.name)] ?? '').kind === 'ok',
+      );
+    const set = places.flatMap((at) =>
+      at ? [{ section: at.section, spec, value: values[optionKey(at.section, at.name)] }] : [],
+    );
+    return set.length > 0 ? set : [{ section: spec.sections.join(' | '), spec, value: undefined }];
+  });
+}
+
+async function list(given: OptionsCommandOptions): Promise<void> {
+  const rows = rowsOf(await withStore(given, (store) => Promise.resolve(store.values())));
+  if (given.json) {
+    const options = rows.map(({ section, spec, value }) => ({
+      section,
+      name: spec.name,
+      value: value ?? spec.default ?? null,
+      isSet: value !== undefined,
+      default: spec.default ?? null,
+      range: describeRange(spec.type),
+      since: spec.since,
+      meaning: spec.meaning,
+    }));
+    return printJson({ options });
+  }
+  printTable(
+    ['SECTION', 'NAME', 'VALUE', 'DEFAULT', 'RANGE', 'MEANING'],
+    rows.map(({ section, spec, value }) => [
+      section,
+      spec.name,
+      value ?? spec.default ?? '-',
+      spec.default ?? '-',
+      describeRange(spec.type),
+      spec.meaning,
+    ]),
+  );
+}
+
+/** Throws for an option that is not in the catalogue, so that a typing error never looks like an unset one. */
+function specOf(at: { section: string; name: string }): OptionSpec {
+  const checked = checkOption(at.section, at.name, '');
+  const spec = optionCatalogue.find((one) => one.name === at.name);
+  if (checked.kind === 'refused' && !checked.reason.startsWith(`${at.section}/`))
+    throw new Error(checked.reason);
+  return spec as OptionSpec;
+}
+
+async function get(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {
+  const spec = specOf(at);
+  const stored = await withStore(given, (store) =>
+    Promise.resolve(store.values()[optionKey(at.section, at.name)]),
+  );
+  const value = stored ?? spec.default ?? null;
+  if (given.json) printJson({ ...at, value, isSet: stored !== undefined, default: spec.default ?? null });
+  else printLine(value ?? '(not set)');
+}
+
+async function set(
+  asked: { section: string; name: string; value: string },
+  given: OptionsCommandOptions,
+): Promise<void> {
+  const { section, name } = asked;
+  // Checked before connecting: a refusal needs no server.
+  const early = checkOption(section, name, asked.value);
+  if (early.kind === 'refused') throw new Error(early.reason);
+  await withStore(given, (store) => store.set(section, name, asked.value));
+  if (given.json) printJson({ section, name, value: early.value });
+  else printLine(`${section}/${name} = ${early.value}`);
+}
+
+async function unset(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {
+  const spec = specOf(at);
+  await withStore(given, (store) => store.unset(at.section, at.name));
+  if (given.json) printJson({ ...at, value: spec.default ?? null });
+  else printLine(`${at.section}/${at.name} = ${spec.default ?? '(not set)'} (default)`);
+}

@@ -1,0 +1,48 @@
+import { connectBus, type NatsBus } from '@flexpush/nats-bus';
+import { defaultStackDir, readRun } from '@flexpush/stack';
+import type { Command } from 'commander';
+import { natsUrlFromEnvironment } from './config';
+
+/** Which system a command talks to. */
+export interface TargetOptions {
+  readonly nats?: string;
+  readonly dir: string;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export function withTarget(command: Command): Command {
+  return command
+    .option('--nats <url>', 'NATS of the system (default: FLEXPUSH_NATS_URL, else what "flexpush up" runs)')
+    .option('--dir <folder>', 'folder of the running "flexpush up"', defaultStackDir);
+}
+
+/** The NATS URL of the system meant; the error says what to do when none runs. */
+export function natsUrlOf(target: TargetOptions): string {
+  const url = target.nats ?? natsUrlFromEnvironment() ?? readRun(target.dir)?.nats.url;
+  if (url === undefined)
+    throw new Error(
+      `nothing runs in ${target.dir}; start it with "npm start", or name a system with --nats <url>`,
+    );
+  return url;
+}
+
+/** Runs a task with a connection; a server that is not there is an error after a few seconds, not a wait for ever. */
+export async function withBus<T>(target: TargetOptions, task: (bus: NatsBus) => Promise<T>): Promise<T> {
+  const url = natsUrlOf(target);
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`no NATS server answers at ${url}; is the system running?`)),
+      CONNECT_TIMEOUT_MS,
+    );
+  });
+  const bus = await Promise.race([connectBus({ url, name: 'flexpush-cli' }), tooLate]).finally(() =>
+    clearTimeout(timer),
+  );
+  try {
+    return await task(bus);
+  } finally {
+    await bus.close();
+  }
+}
