@@ -128,6 +128,13 @@ async function installServers(names) {
   progress(`installing ${names.join(' and ')} (apt-get)`);
   const policy = '/usr/sbin/policy-rc.d';
   const isOurPolicy = !existsSync(policy);
+  const removePolicy = () => isOurPolicy && rmSync(policy, { force: true });
+  // Ctrl-C must not leave the file behind, or no later package could start its service.
+  const stop = (signal) => {
+    removePolicy();
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
   if (isOurPolicy) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   try {
@@ -136,7 +143,8 @@ async function installServers(names) {
     // The exit code is not looked at: what counts is whether the programs are there afterwards.
     await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...names], { env });
   } finally {
-    if (isOurPolicy) rmSync(policy, { force: true });
+    removePolicy();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
   }
 }
 
