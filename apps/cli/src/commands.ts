@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { registerBench } from './bench/bench-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
 import { registerPublish } from './publish-command';
@@ -10,4 +11,5 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerPublish,
   registerOptions,
   registerNodes,
+  registerBench,
 ];

@@ -1,0 +1,65 @@
+import { connectBus, openOptionStore } from '@flexpush/nats-bus';
+import { startStack, type Stack, type StackOptions } from '@flexpush/stack';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Options to set before anything happens: [section, name, value]. */
+export type OptionSetting = readonly [section: string, name: string, value: string];
+
+/** Runs a task against a stack of its own, in a temporary folder and on free ports; everything is gone afterwards. */
+export async function withOwnStack<T>(
+  settings: { stack?: Omit<StackOptions, 'dir'>; options: readonly OptionSetting[] },
+  task: (stack: Stack) => Promise<T>,
+): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'flexpush-'));
+  try {
+    const stack = await startStack({
+      ...settings.stack,
+      dir,
+      counts: { 'sample-receiver': 0, ...settings.stack?.counts },
+    });
+    const interrupted = () => void stack.stop().then(() => process.exit(130));
+    process.once('SIGINT', interrupted);
+    process.once('SIGTERM', interrupted);
+    try {
+      await setOptions(stack.nats.url, settings.options);
+      await untilReady(stack);
+      return await task(stack);
+    } finally {
+      process.off('SIGINT', interrupted);
+      process.off('SIGTERM', interrupted);
+      await stack.stop();
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function setOptions(natsUrl: string, options: readonly OptionSetting[]): Promise<void> {
+  const bus = await connectBus({ url: natsUrl, name: 'flexpush-own-stack' });
+  const store = await openOptionStore(bus);
+  for (const [section, name, value] of options) {
+    const checked = await store.set(section, name, value);
+    if (checked.kind === 'refused') throw new Error(checked.reason);
+  }
+  store.close();
+  await bus.close();
+}
+
+/** A session-actor is ready again when all its shards fold with the new options. */
+async function untilReady(stack: Stack): Promise<void> {
+  const urls = stack.servicesOf('session-actor').map(({ url }) => `${url}/readyz`);
+  const deadlineMs = performance.now() + 30_000;
+  for (const url of urls) {
+    while (
+      !(await fetch(url).then(
+        (response) => response.ok,
+        () => false,
+      ))
+    ) {
+      if (performance.now() > deadlineMs) throw new Error(`${url} does not become ready`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
