@@ -9,6 +9,7 @@ import {
   linkSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -165,22 +166,25 @@ function findProgram(name) {
     });
 }
 
-/** Two starts at once must not install or build into each other. The lock names its holder's pid. */
+/** Two starts at once must not install or build into each other. The lock names its holder: pid and start time. */
 async function withLock(work) {
   mkdirSync(dirname(lockFile), { recursive: true });
   const draft = `${lockFile}.${process.pid}`;
-  writeFileSync(draft, String(process.pid));
+  writeFileSync(draft, `${process.pid} ${startTicksOf(process.pid)}`);
   const deadlineMs = performance.now() + LOCK_WAIT_MAX_MS;
   let isTold = false;
   try {
     while (!tryLink(draft)) {
-      const holder = Number(readIfThere(lockFile));
-      if (Number.isSafeInteger(holder) && holder > 0 && !isAlive(holder)) {
-        rmSync(lockFile, { force: true });
+      const lock = readIfThere(lockFile);
+      if (lock === undefined) continue;
+      if (!isHeld(lock)) {
+        removeStale(lock);
         continue;
       }
-      if (performance.now() > deadlineMs)
+      const holder = lock.split(' ')[0];
+      if (performance.now() > deadlineMs) {
         throw new SetupError(`waited too long for process ${holder}; remove ${lockFile}`);
+      }
       if (!isTold) progress(`waiting for the set-up of process ${holder}`);
       isTold = true;
       await sleep(LOCK_POLL_MS);
@@ -193,6 +197,32 @@ async function withLock(work) {
   } finally {
     rmSync(lockFile, { force: true });
   }
+}
+
+/** A pid may have been given to a stranger since; the start time tells. */
+function isHeld(lock) {
+  const [pid, ticks] = lock.split(' ');
+  return isAlive(Number(pid)) && startTicksOf(pid) === ticks;
+}
+
+/** Moves a stale lock away; puts it back when it turns out to be a fresh one that was taken meanwhile. */
+function removeStale(stale) {
+  const aside = `${lockFile}.stale.${process.pid}`;
+  try {
+    renameSync(lockFile, aside);
+  } catch (error) {
+    if (error.code === 'ENOENT') return;
+    throw error;
+  }
+  if (readIfThere(aside) !== stale) tryLink(aside);
+  rmSync(aside, { force: true });
+}
+
+/** Clock ticks from boot to the start of a process; `-` where there is no /proc or no such process. */
+function startTicksOf(pid) {
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  // The second field is the command in brackets and may hold blanks; count from the last bracket.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '-';
 }
 
 /** A link appears with its content or not at all, so nobody reads a lock without a pid. */
