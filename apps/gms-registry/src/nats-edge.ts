@@ -64,6 +64,8 @@ export class NatsEdge implements ViewBus {
     if (microservice === undefined) throw new Error('attach the Nest app before listening');
     await microservice.listen();
     this.connection = microservice.unwrap<NatsConnection>();
+    // The server has taken our subscriptions when it answers; from here on every heartbeat is heard.
+    await this.connection.flush();
     void this.watchEnd(this.connection);
   }
 
@@ -78,7 +80,8 @@ export class NatsEdge implements ViewBus {
   /** Unsubscribes, lets running handlers finish, then closes. */
   async close(): Promise<void> {
     this.closing = true;
-    await this.connection?.flush();
+    // A flush waits for the server; without one there is nothing to wait for.
+    if (this.connected()) await this.connection?.flush();
     await this.microservice?.close();
   }
 

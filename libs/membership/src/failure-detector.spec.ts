@@ -111,6 +111,12 @@ describe('an observer that was frozen', () => {
     expect(detector.status('a', 63_000)).toBe('dead');
   });
 
+  it('excuses a peer that was heard between the last question and the freeze', () => {
+    const detector = detectorAt0();
+    detector.signal(beat('a'), 100);
+    expect(detector.status('a', 60_000)).toBe('alive');
+  });
+
   it('does not revive who was dead before', () => {
     const detector = detectorAt0();
     detector.signal(beat('a'), 0);

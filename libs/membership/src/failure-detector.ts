@@ -150,12 +150,12 @@ export class FailureDetector<H extends Heartbeat> {
   private excusePause(nowMs: number): void {
     const askedAtMs = this.lastAskedAtMs ?? nowMs;
     this.lastAskedAtMs = Math.max(askedAtMs, nowMs);
-    const gapMs = nowMs - askedAtMs;
     const intervalMs = this.options.heartbeatIntervalMs;
-    if (gapMs <= intervalMs) return;
+    if (nowMs - askedAtMs <= intervalMs) return;
     for (const entry of this.entries.values()) {
-      // Heard after the pause began: its own silence is what counts.
-      if (entry.lastHeardAtMs > askedAtMs || this.statusOf(entry, askedAtMs) === 'dead') continue;
+      // A peer heard since the last question shows that the pause began later, or that it is over.
+      const gapMs = nowMs - Math.max(askedAtMs, entry.lastHeardAtMs);
+      if (gapMs <= intervalMs || this.statusOf(entry, askedAtMs) === 'dead') continue;
       if (entry.excusedOnce) entry.excusedMs += gapMs - intervalMs;
       else entry.excusedMs = nowMs - entry.lastHeardAtMs;
       entry.excusedOnce = true;
