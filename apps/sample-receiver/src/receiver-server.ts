@@ -17,6 +17,8 @@ export interface ReceivedPush {
 export interface ReceiverOptions {
   readonly delayMs: number;
   readonly onPush: (push: ReceivedPush) => void;
+  /** How many bodies are kept; `RECEIVED_MAX` by default. */
+  readonly receivedMax?: number;
 }
 
 /**
@@ -25,12 +27,13 @@ export interface ReceiverOptions {
  */
 export function createReceiver(options: ReceiverOptions): Server {
   const received: { readonly push: ReceivedPush; readonly bytes: number }[] = [];
+  const receivedMax = options.receivedMax ?? RECEIVED_MAX;
   let keptBytes = 0;
 
   const keep = (push: ReceivedPush, bytes: number) => {
     received.push({ push, bytes });
     keptBytes += bytes;
-    while (received.length > RECEIVED_MAX || keptBytes > RECEIVED_BYTES_MAX) {
+    while (received.length > receivedMax || keptBytes > RECEIVED_BYTES_MAX) {
       keptBytes -= received.shift()?.bytes ?? 0;
     }
     options.onPush(push);

@@ -34,7 +34,7 @@ interface StackParts {
 /**
  * A whole flexpush on this machine: redis, nats and the services, each a child process.
  *
- * T1. `run.json` stands only while everything has been healthy at once, and it names the present pids.
+ * T1. `run.json` appears when everything is healthy at once, follows every restart, and goes when the stop begins.
  * T2. `stop()` leaves nothing running, whatever state the parts are in.
  * T3. The folder stays locked from before the first start until after the last stop.
  */
