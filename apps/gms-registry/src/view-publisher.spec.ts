@@ -29,7 +29,7 @@ function given() {
   const registryId = 'r:one';
   const intervals = { heartbeatIntervalMs: 1_000, viewIntervalMs: 1_000 };
   const registry = new NodeRegistry({ registryId, ...intervals, deadAfterMs: 3_000 });
-  const publisher = new ViewPublisher({
+  const publisher: ViewPublisher = new ViewPublisher({
     registry,
     bus: {
       connected: () => state.up,
