@@ -1,3 +1,5 @@
+import type { Duplex } from 'node:stream';
+import { coalesceWrites } from './coalesced-writes';
 import { connect, Events, NatsError, type Msg, type NatsConnection } from 'nats';
 
 export interface BusMessage {
@@ -25,6 +27,13 @@ export interface Bus {
   close(): Promise<void>;
 }
 
+export interface BusOptions {
+  /** Hears `disconnect` and `reconnect`. */
+  onStatus?: (status: string) => void;
+  /** Takes what a message handler throws; without it the error is uncaught and ends the process. */
+  onHandlerError?: (error: unknown) => void;
+}
+
 const decoder = new TextDecoder();
 
 /** JSON, or undefined when the text is none. */
@@ -42,13 +51,14 @@ export class NatsBus implements Bus {
 
   constructor(
     readonly connection: NatsConnection,
-    onStatus?: (status: string) => void,
+    private readonly options: BusOptions = {},
   ) {
-    void this.watchStatus(onStatus);
+    this.coalesce();
+    void this.watchStatus();
   }
 
   publish(subject: string, payload: string): void {
-    // While reconnecting the client buffers; once closed nobody is left to hear.
+    // While the server is away the client drops it, as core NATS may; once closed it would throw.
     if (!this.connection.isClosed()) this.connection.publish(subject, payload);
   }
 
@@ -70,7 +80,7 @@ export class NatsBus implements Bus {
     const subscription = this.connection.subscribe(subject, {
       ...(options.queue ? { queue: options.queue } : {}),
       callback: (error, message) => {
-        if (error === null) handler(new TextMessage(message));
+        if (error === null) this.guard(() => handler(new TextMessage(message)));
       },
     });
     return { stop: () => subscription.unsubscribe() };
@@ -85,13 +95,43 @@ export class NatsBus implements Bus {
   }
 
   async close(): Promise<void> {
-    if (!this.connection.isClosed()) await this.connection.drain();
+    if (this.connected()) await this.connection.drain();
+    // A drain that meets a lost server gives up without closing, and the client would reconnect for ever.
+    await this.connection.close();
   }
 
-  private async watchStatus(onStatus?: (status: string) => void): Promise<void> {
+  /**
+   * Runs what handles a message. An error that reached the client would end its read loop: the connection would stay
+   * open and hear nothing more. So it goes round the client, and crashes the process unless someone takes it.
+   */
+  guard(handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      const { onHandlerError } = this.options;
+      if (onHandlerError) onHandlerError(error);
+      else
+        queueMicrotask(() => {
+          throw error;
+        });
+    }
+  }
+
+  /** The client shows no socket, so it is taken from inside; should it move there, only the saving is gone. */
+  private coalesce(): void {
+    const inside = this.connection as unknown as { protocol?: { transport?: { socket?: Duplex } } };
+    const socket = inside.protocol?.transport?.socket;
+    if (socket) coalesceWrites(socket);
+  }
+
+  private async watchStatus(): Promise<void> {
+    const { onStatus } = this.options;
     for await (const status of this.connection.status()) {
       if (status.type === Events.Disconnect) this.up = false;
-      if (status.type === Events.Reconnect) this.up = true;
+      if (status.type === Events.Reconnect) {
+        this.up = true;
+        this.coalesce();
+      }
       if (status.type === Events.Disconnect || status.type === Events.Reconnect) onStatus?.(status.type);
     }
     this.up = false;
@@ -112,11 +152,7 @@ class TextMessage implements BusMessage {
 }
 
 /** Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. */
-export async function connectBus(options: {
-  url: string;
-  name: string;
-  onStatus?: (status: string) => void;
-}): Promise<NatsBus> {
+export async function connectBus(options: { url: string; name: string } & BusOptions): Promise<NatsBus> {
   const connection = await connect({
     servers: options.url.split(',').map((server) => server.trim()),
     name: options.name,
@@ -126,6 +162,8 @@ export async function connectBus(options: {
     reconnectJitter: 50,
     pingInterval: 5_000,
     maxPingOut: 2,
+    // A stack trace for every request costs more than the request.
+    noAsyncTraces: true,
   });
-  return new NatsBus(connection, options.onStatus);
+  return new NatsBus(connection, options);
 }

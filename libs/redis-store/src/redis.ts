@@ -1,6 +1,8 @@
 import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { coalesceWrites } from './coalesced-writes';
 
 type ScriptArguments = readonly (string | number)[];
 
@@ -32,6 +34,7 @@ export function connectRedis(options: {
     connectTimeout: 5_000,
     retryStrategy: (times) => Math.min(50 * times, 1_000),
   });
+  redis.on('connect', () => coalesceWrites(redis.stream as Duplex));
   redis.on('error', (error: Error) => options.onEvent?.('error', error));
   redis.on('ready', () => options.onEvent?.('ready'));
   redis.on('close', () => options.onEvent?.('close'));
