@@ -93,7 +93,13 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': ['error', general[1]] },
   },
   {
-    files: ['libs/nats-bus/**/*.ts', 'libs/redis-store/**/*.ts', 'apps/gms-registry/**/*.ts', '**/*.spec.ts'],
+    files: [
+      'libs/nats-bus/**/*.ts',
+      'libs/redis-store/**/*.ts',
+      'apps/gms-registry/**/*.ts',
+      'apps/cli/src/story/**/*.ts',
+      '**/*.spec.ts',
+    ],
     rules: { 'no-restricted-imports': 'off' },
   },
   {
@@ -139,6 +145,7 @@ export default tseslint.config(
     files: ['apps/*/src/**/*.ts', 'libs/*/src/**/*.ts'],
     ignores: [
       '**/*.spec.ts',
+      'apps/cli/src/story/**',
       'libs/testkit/**',
       'libs/nats-bus/**',
       'libs/redis-store/**',
