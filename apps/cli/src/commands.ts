@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { registerBench } from './bench/bench-command';
+import { registerDemo } from './demo/demo-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
 import { registerPublish } from './publish-command';
@@ -8,6 +9,7 @@ import { registerUp } from './up';
 /** Every command registers itself here; the order is that of `flexpush --help`. */
 export const commands: readonly ((program: Command) => void)[] = [
   registerUp,
+  registerDemo,
   registerPublish,
   registerOptions,
   registerNodes,
