@@ -1,11 +1,16 @@
-import { LOG_STREAM, shardOf, subjects } from '@flexpush/contracts';
+import { LOG_STREAM, shardOf, subjects, userIdSchema, type UserId } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { connectBus, type NatsBus } from './bus';
 import { EventPublisher, type ChatEventInput } from './event-publisher';
 import { ensureStreams } from './streams';
 
 const SESSION = 'session-1';
-const MESSAGE: ChatEventInput = { type: 'message.send', sessionId: SESSION, userId: 'agent', text: 'Grüße' };
+const MESSAGE = {
+  type: 'message.send' as const,
+  sessionId: SESSION,
+  userId: userIdSchema.parse('agent'),
+  text: 'Grüße',
+};
 
 describe('EventPublisher', () => {
   let nats: TestNats;
@@ -82,7 +87,12 @@ describe('EventPublisher', () => {
   });
 
   it('names every problem at once', async () => {
-    const result = await publisher.publish({ type: 'url.push', sessionId: '', userId: '', url: '' });
+    const result = await publisher.publish({
+      type: 'url.push',
+      sessionId: '',
+      userId: '' as UserId,
+      url: '',
+    });
     if (result.kind !== 'invalid') throw new Error(JSON.stringify(result));
     expect(result.problems.map((problem) => problem.split(':')[0]).sort()).toEqual([
       'sessionId',

@@ -115,17 +115,22 @@ export class LogReader {
     this.opening = true;
     this.options.onEvent?.(event, detail);
     this.dropConsumer();
-    while (!this.closed) {
-      try {
-        await this.createConsumer();
-        break;
-      } catch (error) {
-        this.options.onEvent?.('failed', error instanceof Error ? error.message : String(error));
-        await new Promise((resolve) => setTimeout(resolve, REOPEN_DELAY_MS));
-      }
-    }
+    while (!this.closed && !(await this.tryCreateConsumer()))
+      await new Promise((resolve) => setTimeout(resolve, REOPEN_DELAY_MS));
     this.opening = false;
     this.pull();
+  }
+
+  private async tryCreateConsumer(): Promise<boolean> {
+    // A request that is sent into a lost connection would be waited for in vain, long after the server is back.
+    if (!this.bus.connected()) return false;
+    try {
+      await this.createConsumer();
+      return true;
+    } catch (error) {
+      this.options.onEvent?.('failed', error instanceof Error ? error.message : String(error));
+      return false;
+    }
   }
 
   private async createConsumer(): Promise<void> {
