@@ -1,3 +1,4 @@
+import { BOUNDS } from './bounds';
 import { pushContentKeys, type PushContentKey } from './push';
 
 /** How a value is checked. Values are stored as text, as in a Genesys configuration. */
@@ -197,15 +198,16 @@ export function checkOption(section: string, name: string, raw: string): OptionC
       : '; see "flexpush options list"';
     return { kind: 'refused', reason: `there is no option "${name}" in section "${section}"${hint}` };
   }
-  if (!/^[A-Za-z0-9_.-]{1,128}$/.test(section))
+  // A section becomes part of a KV key, where an empty part is an illegal subject.
+  if (section.length > 128 || !/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(section))
     return {
       kind: 'refused',
-      reason: `section "${section}" may have letters, digits, ".", "_" and "-" only`,
+      reason: `section "${section.slice(0, 128)}" may have letters, digits, "_", "-" and single "." between them only, at most 128`,
     };
   const value = raw.trim();
-  const refuse = (): OptionCheck => ({
+  const refuse = (bound = ''): OptionCheck => ({
     kind: 'refused',
-    reason: `${section}/${name}: ${JSON.stringify(raw.slice(0, 80))} is not valid; it must be ${describeRange(spec.type)}`,
+    reason: `${section}/${name}: ${JSON.stringify(raw.slice(0, 80))} is not valid; it must be ${describeRange(spec.type)}${bound}`,
   });
   switch (spec.type.kind) {
     case 'boolean': {
@@ -234,9 +236,8 @@ export function checkOption(section: string, name: string, raw: string): OptionC
       return raw.length <= spec.type.maxChars ? { kind: 'ok', value: raw, spec } : refuse();
     case 'url': {
       const url = URL.canParse(value) ? new URL(value) : undefined;
-      return url && (url.protocol === 'http:' || url.protocol === 'https:')
-        ? { kind: 'ok', value, spec }
-        : refuse();
+      const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
+      return isHttp && value.length <= BOUNDS.urlChars ? { kind: 'ok', value, spec } : refuse();
     }
     default:
       return spec.type satisfies never;
@@ -297,13 +298,14 @@ export interface SessionOptions {
 
 /** Reads the folded values for one chat service. Total: an unreadable value counts as its default. */
 export function sessionOptions(values: OptionValues, service: string): SessionOptions {
+  const valid = foldValues(values);
   const list = (text: string | undefined) =>
     (text ?? '')
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '');
-  const settings = (name: string) => readOption(values, ['settings'], name);
-  const chat = (name: string) => readOption(values, [`chat.${service}`, 'chat'], name);
+  const settings = (name: string) => readOption(valid, ['settings'], name);
+  const chat = (name: string) => readOption(valid, [`chat.${service}`, 'chat'], name);
   return {
     pushEnabled: settings('flex-push-enabled') === 'true',
     pushOnJoin: settings('flex-push-on-join') === 'true',

@@ -31,12 +31,13 @@ export type SubscriptionProblem =
   | 'on-join-disabled'
   | 'push-disabled';
 
-const deviceTypes: Record<string, SubscriptionRequest['deviceType']> = {
-  customhttp: 'customhttp',
-  fcm: 'fcm',
-  ios: 'ios',
-  comet: 'comet',
-};
+/** A map, because an object would also know `constructor` and the like. */
+const deviceTypes = new Map<string, SubscriptionRequest['deviceType']>([
+  ['customhttp', 'customhttp'],
+  ['fcm', 'fcm'],
+  ['ios', 'ios'],
+  ['comet', 'comet'],
+]);
 
 /** What the user data asks for. `flex-push-enabled` and `flex-push-on-join` are judged by the fold, not here. */
 export function parseSubscription(
@@ -52,7 +53,7 @@ export function parseSubscription(
   if (deviceId.length > BOUNDS.deviceIdChars) return { kind: 'none', problem: 'device-id-too-long' };
   const typeText = optional(userDataKeys.deviceType);
   if (!typeText) return { kind: 'none', problem: 'missing-device-type' };
-  const deviceType = deviceTypes[typeText.toLowerCase()];
+  const deviceType = deviceTypes.get(typeText.toLowerCase());
   if (!deviceType) return { kind: 'none', problem: 'unknown-device-type' };
   const includePayload = optional(userDataKeys.includePayload)?.toLowerCase();
   return {
