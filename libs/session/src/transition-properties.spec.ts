@@ -134,6 +134,20 @@ describe('any chat', () => {
     });
   });
 
+  it('I4: a refresh ends the schedule, and takes back what was pushed', () => {
+    forAnyChat((steps) => {
+      for (const step of steps) {
+        if (!isOwnRefresh(step) || !hasChanged(step)) continue;
+        // No page of these chats is full, so the refresh has brought everything.
+        assert.equal(subscriptionOf(step.outcome.session)?.schedule, undefined);
+        const wasPushed = subscriptionOf(step.before)?.schedule !== undefined;
+        const withdrawals = step.outcome.effects.filter(({ kind }) => kind === 'withdraw');
+        if (wasPushed) assert.equal(withdrawals.length, 1);
+        assert(triggersOf(step.outcome.effects.slice(-1)).length === 0, 'pushed behind the confirmation');
+      }
+    });
+  });
+
   it('I5: a removed participant is told -1, and is told nothing else', () => {
     forAnyChat((steps) => {
       for (const step of steps) {
