@@ -48,6 +48,7 @@ export function parseJson(text: string): unknown {
 /** `Bus` over one connection; the adapters of this lib also use the connection itself. */
 export class NatsBus implements Bus {
   private up = true;
+  private readonly reconnectHandlers = new Set<() => void>();
 
   constructor(
     readonly connection: NatsConnection,
@@ -100,6 +101,12 @@ export class NatsBus implements Bus {
     await this.connection.close();
   }
 
+  /** Calls the handler after each reconnect; returns how to end that. */
+  onReconnect(handler: () => void): () => void {
+    this.reconnectHandlers.add(handler);
+    return () => this.reconnectHandlers.delete(handler);
+  }
+
   /**
    * Runs what handles a message. An error that reached the client would end its read loop: the connection would stay
    * open and hear nothing more. So it goes round the client, and crashes the process unless someone takes it.
@@ -131,6 +138,7 @@ export class NatsBus implements Bus {
       if (status.type === Events.Reconnect) {
         this.up = true;
         this.coalesce();
+        for (const handler of this.reconnectHandlers) handler();
       }
       if (status.type === Events.Disconnect || status.type === Events.Reconnect) onStatus?.(status.type);
     }

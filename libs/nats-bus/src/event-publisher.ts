@@ -37,7 +37,7 @@ export class EventPublisher {
         problems: parsed.error.issues.map((issue) => `${issue.path.join('.') || 'event'}: ${issue.message}`),
       };
     const payload = JSON.stringify(parsed.data);
-    if (payload.length > BOUNDS.recordBytes)
+    if (Buffer.byteLength(payload) > BOUNDS.recordBytes)
       return { kind: 'invalid', problems: [`event: larger than ${BOUNDS.recordBytes} bytes`] };
     const subject = subjects.logPublic(shardOf(event.sessionId, this.shardCount));
     try {

@@ -1,7 +1,7 @@
 import { LEASE_BUCKET } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { connectBus, type NatsBus } from './bus';
-import { LeaseStore } from './lease-store';
+import { LeaseStore, type LeaseEntry } from './lease-store';
 import { ensureStreams } from './streams';
 
 const A = { owner: 'actor-a', incarnation: 'a1' };
@@ -102,12 +102,32 @@ describe('LeaseStore', () => {
     expect(await take(b, B, seen.term)).toBeGreaterThan(seen.term);
   });
 
-  it('reads all shards at once', async () => {
-    const term = await take(a, A, 0);
-    const all = await b.readAll(64);
-    expect([...all.keys()].sort((x, y) => x - y)).toEqual(Array.from({ length: 64 }, (_, i) => i));
-    expect(all.get(shard)).toEqual({ lease: A, term });
-    expect(all.get(63)).toEqual({ term: 0 });
+  it('tells every lease as it stands and then each change, after a crash of the server too', async () => {
+    const held = await take(a, A, 0);
+    const told = new Map<number, LeaseEntry>();
+    let changed: () => void = () => undefined;
+    const stop = await b.watch((of, entry) => {
+      told.set(of, entry);
+      changed();
+    });
+    expect(told.get(shard)).toEqual({ lease: A, term: held });
+    const released = new Promise<void>((resolve) => (changed = resolve));
+    const free = await a.release(shard, held);
+    await released;
+    expect(told.get(shard)).toEqual({ term: free.kind === 'taken' && free.term });
+    await nats.server.kill();
+    await nats.server.start();
+    const startedAtMs = performance.now();
+    await readAgain(a);
+    const taken = new Promise<void>((resolve) => {
+      changed = () => told.get(shard)?.lease && resolve();
+    });
+    const term = await take(a, B, (await a.read(shard)).term);
+    await taken;
+    expect(told.get(shard)).toEqual({ lease: B, term });
+    // The client alone would need 15 s to see that its watch is lost.
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000);
+    stop();
   });
 
   it('keeps leases and terms through a crash of the server', async () => {

@@ -1,5 +1,6 @@
 import { LEASE_BUCKET, leaseSchema, type Lease } from '@flexpush/contracts';
 import type { KV, KvEntry } from 'nats';
+import { BucketWatch } from './bucket-watch';
 import { parseJson, type NatsBus } from './bus';
 import { isWrongRevision } from './streams';
 
@@ -13,10 +14,13 @@ export type TakeResult = { kind: 'taken'; term: number } | { kind: 'conflict' };
 
 /** Leases in a KV bucket, by compare-and-set on the revision. They do not expire (DESIGN section 10). */
 export class LeaseStore {
-  constructor(private readonly kv: KV) {}
+  private constructor(
+    private readonly bus: NatsBus,
+    private readonly kv: KV,
+  ) {}
 
   static async open(bus: NatsBus): Promise<LeaseStore> {
-    return new LeaseStore(await bus.connection.jetstream().views.kv(LEASE_BUCKET, { bindOnly: true }));
+    return new LeaseStore(bus, await bus.connection.jetstream().views.kv(LEASE_BUCKET, { bindOnly: true }));
   }
 
   async read(shard: number): Promise<LeaseEntry> {
@@ -34,16 +38,13 @@ export class LeaseStore {
     return this.write(shard, JSON.stringify({ owner: '', incarnation: '' }), term);
   }
 
-  /** Tells every lease as it stands and then each change; returns how to stop. */
+  /** Tells every lease as it stands and then each change, an old one again at times; returns how to stop. */
   async watch(handler: (shard: number, entry: LeaseEntry) => void): Promise<() => void> {
-    const watcher = await this.kv.watch();
-    void (async () => {
-      for await (const entry of watcher) {
-        const shard = Number(entry.key.slice('shard.'.length));
-        if (Number.isInteger(shard)) handler(shard, toLease(entry));
-      }
-    })();
-    return () => watcher.stop();
+    const watch = await BucketWatch.open(this.bus, this.kv, (entry) => {
+      const shard = Number(entry.key.slice('shard.'.length));
+      if (Number.isInteger(shard)) handler(shard, toLease(entry));
+    });
+    return () => watch.stop();
   }
 
   private async write(shard: number, value: string, expectedTerm: number): Promise<TakeResult> {

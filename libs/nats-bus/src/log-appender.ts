@@ -7,6 +7,7 @@ export type AppendResult =
 
 interface Waiting {
   json: string;
+  bytes: number;
   done: (result: AppendResult) => void;
 }
 
@@ -17,6 +18,9 @@ interface Lane {
 }
 
 const WAITING_RECORDS_MAX = 20_000;
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+/** A comma beside each record, and the two brackets. */
+const PACK_SIGNS_BYTES = BOUNDS.recordsPerMessage + 1;
 const PUBLISH_TIMEOUT_MS = 5_000;
 
 /**
@@ -24,13 +28,14 @@ const PUBLISH_TIMEOUT_MS = 5_000;
  *
  * A1. Per shard one message is outstanding at a time, so records are stored in the order of the calls.
  * A2. What waits meanwhile travels together in the next message; nothing lingers to be packed.
- * A3. At most WAITING_RECORDS_MAX records wait; more are refused as `busy`.
+ * A3. At most WAITING_RECORDS_MAX records of WAITING_BYTES_MAX bytes wait; more are refused as `busy`.
  * A4. Every message has a fresh Nats-Msg-Id: appending the same record again stores it again, and the fold knows it by
  *     its record id.
  */
 export class LogAppender {
   private readonly lanes = new Map<number, Lane>();
   private waitingCount = 0;
+  private waitingBytes = 0;
   private messageCount = 0;
   private readonly messageIdPrefix: string;
 
@@ -44,16 +49,18 @@ export class LogAppender {
   /** Resolves when the log has stored the record, or says why not. A `timeout` may have been stored all the same. */
   append(shard: number, record: LogRecord): Promise<AppendResult> {
     const json = JSON.stringify(record);
-    if (json.length > BOUNDS.recordBytes)
+    const bytes = Buffer.byteLength(json);
+    if (bytes > BOUNDS.recordBytes)
       return Promise.resolve({ kind: 'refused', reason: 'record-too-large', retryable: false });
-    if (this.waitingCount >= WAITING_RECORDS_MAX)
+    if (this.waitingCount >= WAITING_RECORDS_MAX || this.waitingBytes + bytes > WAITING_BYTES_MAX)
       return Promise.resolve({ kind: 'refused', reason: 'busy', retryable: true });
     let lane = this.lanes.get(shard);
     if (!lane) this.lanes.set(shard, (lane = { waiting: [], publishing: false }));
     const { waiting, publishing } = lane;
     this.waitingCount++;
+    this.waitingBytes += bytes;
     return new Promise((done) => {
-      waiting.push({ json, done });
+      waiting.push({ json, bytes, done });
       if (!publishing) void this.publishLane(shard, lane);
     });
   }
@@ -69,6 +76,7 @@ export class LogAppender {
       const pack = takePack(lane.waiting);
       const result = await this.publish(shard, pack);
       this.waitingCount -= pack.length;
+      for (const { bytes } of pack) this.waitingBytes -= bytes;
       for (const { done } of pack) done(result);
     }
     lane.publishing = false;
@@ -94,8 +102,8 @@ function takePack(waiting: Waiting[]): Waiting[] {
   let bytes = 0;
   let count = 0;
   while (count < waiting.length && count < BOUNDS.recordsPerMessage) {
-    bytes += (waiting[count] as Waiting).json.length;
-    if (count > 0 && bytes > BOUNDS.messageBytes) break;
+    bytes += (waiting[count] as Waiting).bytes;
+    if (count > 0 && bytes > BOUNDS.messageBytes - PACK_SIGNS_BYTES) break;
     count++;
   }
   return waiting.splice(0, count);

@@ -6,7 +6,8 @@ import {
   type OptionCheck,
   type OptionValues,
 } from '@flexpush/contracts';
-import type { KV, KvEntry, QueuedIterator } from 'nats';
+import type { KV, KvEntry } from 'nats';
+import { BucketWatch } from './bucket-watch';
 import type { NatsBus } from './bus';
 import { bindBucket, waitFor } from './streams';
 
@@ -26,12 +27,27 @@ export class OptionStore {
   private readonly current = new Map<string, string>();
   private readonly handlers = new Set<(values: OptionValues, revision: number) => void>();
   private lastRevision = 0;
+  private watch: BucketWatch | undefined;
 
-  constructor(
+  private constructor(
     private readonly kv: KV,
-    private readonly watcher: QueuedIterator<KvEntry>,
     private readonly onBad: (bad: BadOption) => void,
   ) {}
+
+  /** For `openOptionStore` only. */
+  static async follow(bus: NatsBus, kv: KV, onBad: (bad: BadOption) => void): Promise<OptionStore> {
+    const store = new OptionStore(kv, onBad);
+    const badAtFirst: string[] = [];
+    let live = false;
+    store.watch = await BucketWatch.open(bus, kv, (entry) => {
+      const changed = store.take(entry);
+      if (changed === 'bad' && !live) badAtFirst.push(entry.key);
+      if (changed !== 'same' && live) store.announce();
+    });
+    await Promise.all(badAtFirst.map((key) => store.restoreLastGood(key)));
+    live = true;
+    return store;
+  }
 
   values(): OptionValues {
     return Object.fromEntries(this.current);
@@ -60,28 +76,48 @@ export class OptionStore {
   }
 
   close(): void {
-    this.watcher.stop();
+    this.watch?.stop();
   }
 
-  /** For the watcher only. */
-  take(entry: KvEntry): void {
+  /** 'same': the watch began anew and tells what is known. */
+  private take(entry: KvEntry): 'changed' | 'bad' | 'same' {
+    const isNewer = entry.revision > this.lastRevision;
+    const before = this.current.get(entry.key);
     this.lastRevision = Math.max(this.lastRevision, entry.revision);
-    if (entry.operation !== 'PUT') {
-      this.current.delete(entry.key);
-      return;
+    if (entry.operation !== 'PUT') this.current.delete(entry.key);
+    else {
+      const checked = checkStored(entry);
+      if (checked.kind === 'ok') this.current.set(entry.key, checked.value);
+      else if (isNewer || before === undefined) {
+        this.onBad({ key: entry.key, reason: checked.reason });
+        return 'bad';
+      }
     }
-    const at = parseOptionKey(entry.key);
-    const checked: OptionCheck = at
-      ? checkOption(at.section, at.name, entry.string())
-      : { kind: 'refused', reason: 'not a section/name key' };
-    if (checked.kind === 'ok') this.current.set(entry.key, checked.value);
-    else this.onBad({ key: entry.key, reason: checked.reason });
+    return isNewer || this.current.get(entry.key) !== before ? 'changed' : 'same';
   }
 
-  announce(): void {
+  /** A process that starts after a bad value was stored uses the same one as those that saw it come. */
+  private async restoreLastGood(key: string): Promise<void> {
+    let good: string | undefined;
+    for await (const entry of await this.kv.history({ key })) {
+      const checked = entry.operation === 'PUT' ? checkStored(entry) : undefined;
+      if (!checked) good = undefined;
+      else if (checked.kind === 'ok') good = checked.value;
+    }
+    if (good !== undefined && !this.current.has(key)) this.current.set(key, good);
+  }
+
+  private announce(): void {
     const values = this.values();
     for (const handler of this.handlers) handler(values, this.lastRevision);
   }
+}
+
+function checkStored(entry: KvEntry): OptionCheck {
+  const at = parseOptionKey(entry.key);
+  return at
+    ? checkOption(at.section, at.name, entry.string())
+    : { kind: 'refused', reason: 'not a section/name key' };
 }
 
 /** Opens the store once it is there, with its present values read. */
@@ -90,18 +126,5 @@ export async function openOptionStore(
   options: { onBad?: (bad: BadOption) => void } = {},
 ): Promise<OptionStore> {
   const kv = await waitFor(() => bindBucket(bus, OPTION_BUCKET));
-  let initialized: () => void = () => undefined;
-  const complete = new Promise<void>((resolve) => (initialized = resolve));
-  const watcher = await kv.watch({ initializedFn: () => initialized() });
-  const store = new OptionStore(kv, watcher, options.onBad ?? (() => undefined));
-  let live = false;
-  void (async () => {
-    for await (const entry of watcher) {
-      store.take(entry);
-      if (live) store.announce();
-    }
-  })();
-  await complete;
-  live = true;
-  return store;
+  return OptionStore.follow(bus, kv, options.onBad ?? (() => undefined));
 }
