@@ -1,3 +1,4 @@
+import type { OptionValues } from '@flexpush/contracts';
 import { customhttpProvider } from './customhttp-provider';
 
 const options = {
@@ -53,7 +54,7 @@ it('debug takes the debug options and nothing from the production ones', () => {
   expect(found).not.toHaveProperty('message');
 });
 
-it.each([
+it.each<{ name: string; values: OptionValues; reason: string }>([
   { name: 'no url', values: {}, reason: 'no-url-configured' },
   {
     name: 'a text that is no url',
