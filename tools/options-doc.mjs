@@ -1,0 +1,114 @@
+// Writes docs/options.md from the option catalogue; with --check it only says whether the file is up to date.
+// The sources are loaded as they are, so no build is needed and a stale build cannot speak.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const require = createRequire(import.meta.url);
+require('./register-sources.cjs');
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const { describeRange, optionCatalogue } = require(join(root, 'libs', 'contracts', 'src', 'options.ts'));
+const file = join(root, 'docs', 'options.md');
+
+/** What every section is for, in the order in which they are shown. */
+const sections = [
+  ['settings', 'Chat Server settings'],
+  ['chat', 'Chat services'],
+  ['push', 'Delivery'],
+];
+
+/** Whose value is in force after a change, and from when. */
+const effects = {
+  fold: 'the fold, through an `options.changed` record in the log of every shard',
+  delivery: 'the GMS nodes, from the option bucket',
+};
+
+function code(text) {
+  return `\`${text}\``;
+}
+
+/** A bar would end the cell. */
+function cell(text) {
+  return text.replaceAll('|', '\\|');
+}
+
+function sectionNames(spec) {
+  return spec.sections
+    .map((name) => code(name.replace('chat.*', 'chat.<service>').replace('provider.*', 'provider.<name>')))
+    .join(', ');
+}
+
+function row(spec) {
+  const cells = [
+    code(spec.name),
+    sectionNames(spec),
+    spec.default === undefined ? 'not set' : code(spec.default),
+    describeRange(spec.type),
+    spec.since,
+    // Outside of code, `chat.<service>` would be taken for a tag.
+    spec.meaning.replaceAll('<', '&lt;'),
+    spec.readBy,
+  ];
+  return `| ${cells.map(cell).join(' | ')} |`;
+}
+
+function chapter([section, title]) {
+  const specs = optionCatalogue.filter((spec) => spec.sections[0] === section);
+  return [
+    `## ${title}: section ${code(section)}`,
+    '',
+    '| option | sections | default | range | since | meaning | read by |',
+    '|---|---|---|---|---|---|---|',
+    ...specs.map(row),
+    '',
+  ];
+}
+
+function render() {
+  const known = new Set(sections.map(([section]) => section));
+  const unknown = optionCatalogue.filter((spec) => !known.has(spec.sections[0]));
+  if (unknown.length > 0)
+    throw new Error(`give section ${unknown[0].sections[0]} a title in tools/options-doc.mjs`);
+  return [
+    '# Options',
+    '',
+    '<!-- Written by tools/options-doc.mjs from libs/contracts/src/options.ts. Do not edit by hand. -->',
+    '',
+    'Options are kept in the NATS key-value bucket `flexpush-option`, one entry `<section>/<name>` for each that is set.',
+    'They change while everything runs, and a change takes effect at once:',
+    '',
+    '```sh',
+    'npx flexpush options list',
+    'npx flexpush options get settings flex-push-resend-delay',
+    'npx flexpush options set settings flex-push-resend-delay 30',
+    'npx flexpush options unset settings flex-push-resend-delay',
+    '```',
+    '',
+    'A value that is not valid is refused with its range, and the present value stays. A bad value that got into the',
+    'bucket past this check leaves the last good one in force; the services report it (`option.bad`, `option.not-valid`).',
+    'Where an option may stand in several sections, the more special one wins: `chat.<service>` over `chat`,',
+    '`push.provider.<name>` over `push`.',
+    '',
+    'The column "read by" says where a value is used:',
+    '',
+    ...Object.entries(effects).map(([reader, meaning]) => `- ${code(reader)}: ${meaning}.`),
+    '',
+    ...sections.flatMap(chapter),
+  ]
+    .join('\n')
+    .trimEnd()
+    .concat('\n');
+}
+
+const text = render();
+const shown = relative(process.cwd(), file);
+if (!process.argv.includes('--check')) {
+  writeFileSync(file, text);
+  process.stdout.write(`wrote ${shown}\n`);
+} else if (readFileSync(file, 'utf8') === text) {
+  process.stdout.write(`${shown} is up to date\n`);
+} else {
+  process.stdout.write(`${shown} is stale; run: node tools/options-doc.mjs\n`);
+  process.exitCode = 1;
+}
