@@ -158,6 +158,34 @@ describe('any chat', () => {
     });
   });
 
+  it('I5: does not burn its attempts in a burst, however late the fires come', () => {
+    forAnyChat((steps) => {
+      for (const step of steps) {
+        const schedule = subscriptionOf(step.outcome.session)?.schedule;
+        if (!isTimer(step, 'resend') || !hasChanged(step) || schedule?.status !== 'armed') continue;
+        const { atMs, options } = step.context;
+        assert(schedule.dueAtMs - atMs >= options.resendDelayMs / 2);
+      }
+    });
+  });
+
+  it('announces each event at once to whom it concerns, and no other (CONTRACT 6 #7, #34, #35)', () => {
+    forAnyChat((steps) => {
+      for (const step of steps) {
+        const before = subscriptionOf(step.before) ?? subscriptionOf(step.outcome.session);
+        if (before?.status === 'removed') continue;
+        const { effects } = step.outcome;
+        effects.forEach((effect, i) => {
+          if (effect.kind !== 'append') return;
+          const next = effects[i + 1];
+          const job = next?.kind === 'notify' ? next.job : undefined;
+          const isAnnounced = job?.kind === 'plain' || (job?.attempt === 0 && job.position !== -1);
+          assert.equal(isAnnounced, before !== undefined && isPushable(step, effect.event));
+        });
+      }
+    });
+  });
+
   it('I6: strands nobody: unretrieved content has an armed timer or an exhausted schedule', () => {
     forAnyChat((steps) => {
       let unread = 1;
