@@ -50,6 +50,9 @@ export class SessionActor {
   private readonly intervals: NodeJS.Timeout[] = [];
   private readonly subscriptions: { stop(): void }[] = [];
   private stopWatchingLeases: () => void = () => undefined;
+  private viewKnown = false;
+  /** Checkpoints that differed at the last look, by shard. */
+  private differences = new Map<number, string>();
 
   private constructor(
     private readonly context: ServiceContext<SessionActorConfig>,
@@ -152,20 +155,24 @@ export class SessionActor {
     void this.askViewIfUnknown();
   }
 
-  /** Redis may have lost writes, or another owner may have gone on: seen even when no record comes (DESIGN section 5). */
+  /**
+   * Redis may have lost writes, or another owner may have gone on: seen even when no record comes (DESIGN section 5). A
+   * commit under way looks the same for a moment, so a difference counts only when the next look finds the very same.
+   */
   private async compareCheckpoints(): Promise<void> {
     const { ownership, store } = this.parts;
     const actors = ownership.actors().filter((actor) => actor.isCaughtUp());
-    const before = actors.map((actor) => actor.lastCheckpoint());
+    const believed = actors.map((actor) => actor.lastCheckpoint());
     const stored = await store.checkpoints(actors.map(({ shard }) => shard)).catch(() => undefined);
+    const seenBefore = this.differences;
+    this.differences = new Map();
     actors.forEach((actor, i) => {
-      // Only a checkpoint that stood still over the reading can be compared.
-      const isStill = actor.lastCheckpoint() === before[i];
-      if (stored && isStill && stored[i] !== before[i]) ownership.depose(actor.shard, 'checkpoint-differs');
+      if (!stored || stored[i] === believed[i]) return;
+      const difference = `${believed[i]} ${stored[i]}`;
+      if (seenBefore.get(actor.shard) === difference) ownership.depose(actor.shard, 'checkpoint-differs');
+      else this.differences.set(actor.shard, difference);
     });
   }
-
-  private viewKnown = false;
 
   private takeView(text: string): void {
     const view = gmsViewSchema.safeParse(parseJson(text));
