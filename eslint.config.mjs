@@ -93,13 +93,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': ['error', general[1]] },
   },
   {
-    files: [
-      'libs/nats-bus/**/*.ts',
-      'libs/redis-store/**/*.ts',
-      'apps/gms-registry/**/*.ts',
-      'apps/cli/src/story/**/*.ts',
-      '**/*.spec.ts',
-    ],
+    files: ['libs/nats-bus/**/*.ts', 'libs/redis-store/**/*.ts', 'apps/gms-registry/**/*.ts', '**/*.spec.ts'],
     rules: { 'no-restricted-imports': 'off' },
   },
   {

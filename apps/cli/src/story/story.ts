@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { LOG_STREAM, shardOf, type ChatEvent, type ChatResponse } from '@flexpush/contracts';
+import { LOG_STREAM, optionKey, shardOf, type ChatEvent, type ChatResponse } from '@flexpush/contracts';
 import { connectBus, openOptionStore, type NatsBus, type OptionStore } from '@flexpush/nats-bus';
 import {
   startReceiver,
@@ -13,7 +13,11 @@ import {
   type Stack,
   type StackOptions,
 } from '@flexpush/testkit';
-import { connect, type JetStreamClient, type NatsConnection, type PubAck } from 'nats';
+
+/** The plain NATS client; a program of the agent side has nothing else. */
+type NatsConnection = NatsBus['connection'];
+type JetStreamClient = ReturnType<NatsConnection['jetstream']>;
+export type PubAck = Awaited<ReturnType<JetStreamClient['publish']>>;
 
 const root = join(__dirname, '..', '..', '..', '..');
 const POLL_INTERVAL_MS = 25;
@@ -125,20 +129,11 @@ export class Story {
     try {
       const receiver = await startReceiver();
       const bus = await connectBus({ url: stack.nats.url, name: 'story' });
-      const nats = await connect({
-        servers: stack.nats.url,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 50,
-      });
+      const nats = (await connectBus({ url: stack.nats.url, name: 'agent-side' })).connection;
       const story = new Story(stack, receiver, bus, await openOptionStore(bus), nats, nats.jetstream());
       story.listen();
       await nats.flush();
-      await story.set(
-        ['settings', 'flex-push-on-join', 'true'],
-        ['settings', 'flex-push-resend-delay', '1'],
-        ['push', 'customhttp.url', `${receiver.url}/push`],
-        ['push', 'customhttp.message', 'dummy message'],
-      );
+      await story.reset();
       return story;
     } catch (error) {
       await stack.stop();
@@ -170,6 +165,25 @@ export class Story {
       before = this.options.revision();
     }
     await this.optionsLogged();
+  }
+
+  /** The options that every test begins with, and no others. */
+  async reset(): Promise<void> {
+    const wanted = new Map([
+      [optionKey('settings', 'flex-push-on-join'), 'true'],
+      [optionKey('settings', 'flex-push-resend-delay'), '1'],
+      [optionKey('push', 'customhttp.url'), `${this.receiver.url}/push`],
+      [optionKey('push', 'customhttp.message'), 'dummy message'],
+    ]);
+    const present = this.options.values();
+    const keys = new Set([...wanted.keys(), ...Object.keys(present)]);
+    const differing = [...keys].filter((key) => wanted.get(key) !== present[key]);
+    await this.set(
+      ...differing.map((key): Entry => {
+        const [section = '', name = ''] = key.split('/');
+        return [section, name, wanted.get(key)];
+      }),
+    );
   }
 
   /** Resolves when the log of every shard has the newest options. */
