@@ -2,7 +2,7 @@
 module.exports = {
   testEnvironment: 'node',
   testEnvironmentOptions: { customExportConditions: ['@flexpush/source', 'node', 'require', 'default'] },
-  testMatch: ['<rootDir>/{apps,libs,deploy}/**/*.spec.ts'],
+  testMatch: ['<rootDir>/{apps,libs,deploy,tools}/**/*.spec.ts'],
   modulePathIgnorePatterns: ['<rootDir>/(apps|libs)/[^/]+/dist/', '<rootDir>/.flexpush/'],
   transform: {
     '^.+\\.ts$': [
