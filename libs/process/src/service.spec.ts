@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const root = join(__dirname, '..', '..', '..');
+const fixture = join(root, 'libs', 'process', 'fixtures', 'service.ts');
+
+function start(env: Record<string, string>) {
+  const child = spawn(
+    process.execPath,
+    ['--conditions', '@flexpush/source', '--require', join(root, 'tools', 'register-sources.cjs'), fixture],
+    {
+      cwd: root,
+      env: { ...process.env, FLEXPUSH_LOG_LEVEL: 'debug', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  );
+  const lines: Record<string, unknown>[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) =>
+    lines.push(JSON.parse(line) as Record<string, unknown>),
+  );
+  const seen = async (fact: string) => {
+    while (!lines.some(({ msg }) => msg === fact)) await once(child.stdout, 'data');
+  };
+  return { child, lines, seen };
+}
+
+describe('runService', () => {
+  it('stops in the written order, past a step that fails and one that hangs', async () => {
+    const { child, lines, seen } = start({ FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100' });
+    await seen('service.started');
+    child.kill('SIGTERM');
+    const [code] = (await once(child, 'close')) as [number];
+    expect(code).toBe(0);
+    const steps = lines
+      .filter(({ msg }) => msg === 'service.stop-step')
+      .map(({ step, outcome }) => [step, outcome]);
+    expect(steps).toEqual([
+      ['first', 'done'],
+      ['failing', 'failed: on purpose'],
+      ['hanging', 'timed out'],
+      ['last', 'done'],
+      ['close http', 'done'],
+    ]);
+  });
+
+  it('ends with its parent when asked to', async () => {
+    const { child, seen } = start({ FLEXPUSH_EXIT_WITH_PARENT: '1', FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100' });
+    await seen('service.started');
+    child.stdin.end();
+    expect(await once(child, 'close')).toEqual([0, null]);
+  });
+
+  it('refuses a wrong configuration with exit code 78', async () => {
+    const { child } = start({ FLEXPUSH_HTTP_PORT: 'eighty' });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    expect(await once(child, 'close')).toEqual([78, null]);
+    expect(stderr).toContain('FLEXPUSH_HTTP_PORT');
+  });
+
+  it('crashes on an error that nobody expected, for the supervisor to start it again', async () => {
+    const { child, lines } = start({ CRASH: '1' });
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(lines.at(-1)).toMatchObject({ msg: 'process.crashed' });
+  });
+});
