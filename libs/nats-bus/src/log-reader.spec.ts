@@ -216,6 +216,8 @@ describe('LogReader', () => {
 
   it('stays quiet on an idle log, beyond the end of a pull', async () => {
     const reader = await open();
+    // Its first request for messages is behind it; the next comes when that one has ended.
+    await bus.flush();
     const nextPull = new Promise<void>((resolve) =>
       writer.subscribe('$JS.API.CONSUMER.MSG.NEXT.>', () => resolve()),
     );
@@ -224,6 +226,44 @@ describe('LogReader', () => {
     expect(events).toEqual(['opened']);
     await append(1, 1);
     expect((await waiting).map(textOf)).toEqual(['1']);
+  });
+
+  it('takes its own stall for no silence of the server', async () => {
+    const reader = await open();
+    const waiting = reader.next(10);
+    // Meanwhile heartbeats pile up in the socket, behind the timer that looks for silence.
+    const stalledUntilMs = performance.now() + 1_900;
+    while (performance.now() < stalledUntilMs);
+    await bus.flush();
+    await append(1, 1);
+    expect((await waiting).map(textOf)).toEqual(['1']);
+    expect(events).toEqual(['opened']);
+  });
+
+  it('begins anew when its request for messages was lost', async () => {
+    const publish = bus.connection.publish.bind(bus.connection);
+    let lost = 0;
+    bus.connection.publish = (subject, ...rest) => {
+      if (lost === 0 && subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.')) lost += 1;
+      else publish(subject, ...rest);
+    };
+    const reader = await open();
+    await append(1, 10);
+    expect((await read(reader, 10)).map(textOf)).toEqual(numbers(1, 10));
+    expect(lost).toBe(1);
+    expect(events).toEqual(['opened', 'silent']);
+  });
+
+  it('begins anew at once when the connection was cut', async () => {
+    const reader = await open();
+    const healed = eventSeen('lost');
+    const cutAtMs = performance.now();
+    await bus.connection.reconnect();
+    await healed;
+    await append(1, 1);
+    expect((await read(reader, 1)).map(textOf)).toEqual(['1']);
+    // Waiting for the silence to be noticed would take longer.
+    expect(performance.now() - cutAtMs).toBeLessThan(1_400);
   });
 
   it('lets a waiting reader go with nothing when nudged, and goes on', async () => {

@@ -6,6 +6,7 @@ import {
   nanos,
   type JetStreamManager,
   type Msg,
+  type MsgHdrs,
   type Subscription,
 } from 'nats';
 import { randomBytes } from 'node:crypto';
@@ -27,7 +28,9 @@ export type ReaderEvent = 'opened' | 'gap' | 'silent' | 'lost' | 'failed';
 const PULL_EXPIRES_MS = 5_000;
 /** With the client's defaults a lost consumer stalls 44 s in silence (DESIGN section 13). */
 const IDLE_HEARTBEAT_MS = 500;
-const SILENCE_MAX_MS = 3 * IDLE_HEARTBEAT_MS;
+const SILENCE_MS = 3 * IDLE_HEARTBEAT_MS;
+/** The patience doubles up to this while the server is too busy to send heartbeats. */
+const SILENCE_MAX_MS = 4 * SILENCE_MS;
 const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
 
@@ -37,7 +40,8 @@ const REOPEN_DELAY_MS = 200;
  * R1. Messages come out in sequence order, each once: the consumer's delivery count must grow by one, else the consumer
  *     is made anew from the last message that was in order.
  * R2. At most `queueMax` messages wait here: the next pull is asked for only when there is room for it.
- * R3. A pull that stays silent for longer than three heartbeats means a lost consumer: it is made anew.
+ * R3. A pull that stays silent for longer than three heartbeats, while the server answers, means a lost consumer: it
+ *     is made anew. So it is after a reconnect, which every pull is lost in.
  * R4. No acks: the checkpoint is the ack.
  */
 export class LogReader {
@@ -50,9 +54,12 @@ export class LogReader {
   /** Messages asked for and not yet come. */
   private asked = 0;
   private lastHeardAtMs = 0;
+  private patienceMs = SILENCE_MS;
+  private isProbing = false;
   private closed = false;
   private opening = false;
   private watchdog: NodeJS.Timeout | undefined;
+  private forgetReconnects: () => void = () => undefined;
   private readonly publicSubject: string;
 
   constructor(
@@ -71,7 +78,9 @@ export class LogReader {
 
   async open(): Promise<void> {
     await this.reopen('opened', `from ${this.nextSeq}`);
-    this.watchdog = setInterval(() => this.checkSilence(), IDLE_HEARTBEAT_MS);
+    if (this.closed) return;
+    this.forgetReconnects = this.bus.onReconnect(() => void this.reopen('lost', 'reconnected'));
+    this.watchdog = setInterval(() => void this.checkSilence(), IDLE_HEARTBEAT_MS);
     this.watchdog.unref();
   }
 
@@ -96,6 +105,7 @@ export class LogReader {
   close(): void {
     this.closed = true;
     clearInterval(this.watchdog);
+    this.forgetReconnects();
     this.dropConsumer();
     this.nudge();
   }
@@ -153,7 +163,7 @@ export class LogReader {
     const inbox = createInbox();
     const subscription = this.bus.connection.subscribe(inbox, {
       callback: (error, message) => {
-        if (error === null && this.subscription === subscription) this.hear(message);
+        if (error === null && this.subscription === subscription) this.bus.guard(() => this.hear(message));
       },
     });
     this.subscription = subscription;
@@ -161,15 +171,13 @@ export class LogReader {
 
   private hear(message: Msg): void {
     this.lastHeardAtMs = performance.now();
-    if (message.headers && message.headers.code > 0) {
-      this.hearStatus(
-        message.headers.code,
-        message.headers.description,
-        Number(message.headers.get('Nats-Pending-Messages')) || 0,
-      );
+    const { reply } = message;
+    // Only a message of the log has a reply subject; its headers need not be parsed.
+    if (!reply) {
+      this.hearStatus(message.headers);
       return;
     }
-    const at = parseDelivery(message.reply ?? '');
+    const at = parseDelivery(reply);
     this.asked = Math.max(0, this.asked - 1);
     if (at.delivered !== this.delivered + 1) {
       void this.reopen('gap', `delivery ${at.delivered} after ${this.delivered}`);
@@ -188,14 +196,19 @@ export class LogReader {
   }
 
   /** 100 is a heartbeat; 404 and 408 end a pull, with what it still had to give; anything else loses the consumer. */
-  private hearStatus(code: number, description: string, pending: number): void {
-    if (code === 100) return;
+  private hearStatus(headers: MsgHdrs | undefined): void {
+    const code = headers?.code ?? 0;
+    if (code === 100) {
+      this.patienceMs = SILENCE_MS;
+      return;
+    }
     if (code === 404 || code === 408) {
+      const pending = Number(headers?.get('Nats-Pending-Messages')) || 0;
       this.asked = Math.max(0, this.asked - (pending || this.asked));
       this.pull();
       return;
     }
-    void this.reopen('lost', `${code} ${description}`);
+    void this.reopen('lost', `${code} ${headers?.description ?? ''}`);
   }
 
   /** R2: asks for as much as there is room for, when at least half of the room is free. */
@@ -219,10 +232,27 @@ export class LogReader {
     );
   }
 
-  private checkSilence(): void {
-    if (this.closed || this.opening || !this.bus.connected()) return;
-    const silentMs = performance.now() - this.lastHeardAtMs;
-    if (this.asked > 0 && silentMs > SILENCE_MAX_MS) void this.reopen('silent', `${Math.round(silentMs)} ms`);
+  /**
+   * R3. The server is asked first: its answer comes behind all that it has sent, so a process or a network that is
+   * behind is not taken for a lost consumer.
+   */
+  private async checkSilence(): Promise<void> {
+    const { lastHeardAtMs } = this;
+    const silentMs = performance.now() - lastHeardAtMs;
+    if (!this.isPulling() || this.isProbing || silentMs <= this.patienceMs) return;
+    this.isProbing = true;
+    const answered = await this.bus.flush().then(
+      () => true,
+      () => false,
+    );
+    this.isProbing = false;
+    if (!answered || !this.isPulling() || this.lastHeardAtMs !== lastHeardAtMs) return;
+    this.patienceMs = Math.min(2 * this.patienceMs, SILENCE_MAX_MS);
+    void this.reopen('silent', `${Math.round(silentMs)} ms`);
+  }
+
+  private isPulling(): boolean {
+    return !this.closed && !this.opening && this.asked > 0 && this.bus.connected();
   }
 }
 
