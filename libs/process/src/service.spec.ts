@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const root = join(__dirname, '..', '..', '..');
-const fixture = join(root, 'libs', 'process', 'fixtures', 'service.ts');
+const fixture = join(__dirname, 'service.fixture.ts');
 
 function start(env: Record<string, string>) {
   const child = spawn(
