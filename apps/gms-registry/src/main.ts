@@ -1,5 +1,4 @@
-import { runService } from '@flexpush/process';
-import { systemClock } from './clock';
+import { runService, systemClock } from '@flexpush/process';
 import { configSchema } from './config';
 import { NatsEdge } from './nats-edge';
 import { Registry } from './registry';

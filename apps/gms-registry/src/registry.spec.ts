@@ -1,11 +1,10 @@
 import { gmsViewSchema, subjects, type GmsHeartbeat, type GmsView, type NodeId } from '@flexpush/contracts';
-import { Operations, readConfig, serviceModule } from '@flexpush/process';
+import { Operations, readConfig, serviceModule, systemClock } from '@flexpush/process';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { connect, type NatsConnection } from 'nats';
 import { pino } from 'pino';
-import { systemClock } from './clock';
 import { configSchema } from './config';
 import { NatsEdge } from './nats-edge';
 import { Registry } from './registry';

@@ -1,5 +1,4 @@
-import type { Logger, Operations } from '@flexpush/process';
-import type { Clock } from './clock';
+import type { Logger, Operations, Clock } from '@flexpush/process';
 import type { RegistryConfig } from './config';
 import { HeartbeatIntake } from './heartbeat-intake';
 import { createMetrics, type RegistryMetrics } from './metrics';

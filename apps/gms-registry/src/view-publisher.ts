@@ -1,7 +1,6 @@
 import { subjects } from '@flexpush/contracts';
 import type { RegistryView } from '@flexpush/membership';
-import type { Logger } from '@flexpush/process';
-import type { Clock } from './clock';
+import type { Logger, Clock } from '@flexpush/process';
 import type { RegistryMetrics } from './metrics';
 import type { NodeRegistry } from './node-registry';
 

@@ -1,7 +1,6 @@
 import { peerHeartbeatSchema, subjects, type NodeId, type PeerHeartbeat } from '@flexpush/contracts';
 import { FailureDetector, shardsOwnedBy } from '@flexpush/membership';
-import type { Logger } from '@flexpush/process';
-import type { Clock } from './clock';
+import type { Logger, Clock } from '@flexpush/process';
 
 /** What the split needs of NATS (`Bus` of nats-bus). */
 export interface PeerBus {

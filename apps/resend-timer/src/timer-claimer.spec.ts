@@ -1,8 +1,7 @@
 import type { RecordOf } from '@flexpush/contracts';
-import { Operations } from '@flexpush/process';
+import { type Clock, Operations } from '@flexpush/process';
 import { ManualClock } from '@flexpush/testkit';
 import { pino } from 'pino';
-import type { Clock } from './clock';
 import { createMetrics } from './metrics';
 import {
   CLAIM_TIMERS_MAX,

@@ -1,6 +1,5 @@
 import { BOUNDS, type RecordOf } from '@flexpush/contracts';
-import type { Logger } from '@flexpush/process';
-import type { Clock } from './clock';
+import type { Logger, Clock } from '@flexpush/process';
 import type { TimerMetrics } from './metrics';
 
 export type Timer = [member: string, dueAtMs: number];

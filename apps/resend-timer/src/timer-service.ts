@@ -1,7 +1,6 @@
 import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
-import type { CheckResult, ServiceContext } from '@flexpush/process';
+import { type CheckResult, type Clock, type ServiceContext, systemClock } from '@flexpush/process';
 import { connectRedis, TimerStore, type RedisConnection } from '@flexpush/redis-store';
-import { systemClock, type Clock } from './clock';
 import type { TimerConfig } from './config';
 import { createMetrics } from './metrics';
 import { ShardSplit } from './shard-split';
