@@ -22,5 +22,10 @@ export const REMEMBERED_AGE_MS = 600_000;
 export const DESTINATION_IDLE_MS = 60_000;
 /** Failed triggers are logged at most once per destination and this long, with a count. */
 export const FAILURE_LOG_INTERVAL_MS = 1_000;
+/**
+ * An idle connection is used again for this long only. Web servers close theirs after a few seconds (2 to 5 by default
+ * in many), and a POST that crosses such a close on the wire is lost: it may not be repeated.
+ */
+export const CONNECTION_IDLE_MAX_MS = 1_000;
 /** Bytes of an answer that are read; the rest is not waited for, because only the status matters. */
 export const ANSWER_BYTES_MAX = 65_536;

@@ -159,3 +159,17 @@ it('closing settles what is under way', async () => {
   await channel.close();
   expect(await outcome).toMatchObject({ kind: 'unreached' });
 });
+
+it('closes an idle connection long before the web server does', async () => {
+  const server = createServer((_request, response) => response.end());
+  server.keepAliveTimeout = 60_000;
+  const sockets: Socket[] = [];
+  server.on('connection', (socket: Socket) => sockets.push(socket));
+  const channel = open(await listen(server));
+  for (let i = 0; i < 5; i++) await send(channel);
+  expect(sockets.length).toBeLessThanOrEqual(2);
+  const idleSinceMs = performance.now();
+  await Promise.all(sockets.map((socket) => socket.destroyed || once(socket, 'close')));
+  expect(performance.now() - idleSinceMs).toBeLessThan(4_000);
+  expect(await send(channel)).toEqual({ kind: 'answered', status: 200 });
+});

@@ -1,5 +1,5 @@
 import { Pool, type Dispatcher } from 'undici';
-import { ANSWER_BYTES_MAX } from './bounds';
+import { ANSWER_BYTES_MAX, CONNECTION_IDLE_MAX_MS } from './bounds';
 
 export interface HttpPost {
   path: string;
@@ -48,6 +48,9 @@ export class HttpChannel implements Channel {
       connectTimeout: options.connectTimeoutMs,
       headersTimeout: options.answerTimeoutMs,
       bodyTimeout: options.answerTimeoutMs,
+      // The second one is for servers that name a longer time themselves.
+      keepAliveTimeout: CONNECTION_IDLE_MAX_MS,
+      keepAliveMaxTimeout: CONNECTION_IDLE_MAX_MS,
     });
   }
 
