@@ -50,6 +50,8 @@ export const pushJobSchema = z.discriminatedUnion('kind', [
     /** First position not yet retrieved; -1 when the participant was removed. */
     position: z.number().int(),
     content: z.array(z.enum(pushContentKeys)),
+    /** The payload was not asked for: the provider's fixed text goes out in place of the trigger object (CONTRACT 6 #19). */
+    bare: z.literal(true).optional(),
     /** Only when `content` asks for it (I10). */
     secureKey: z.string().optional(),
   }),

@@ -72,3 +72,11 @@ describe('redact (I10)', () => {
     expect(value).toEqual({ secureKey: 'x', list: [{ text: 'y' }] });
   });
 });
+
+it('shows of user data only the switches of the page', () => {
+  const userData = { GCTI_GMS_PushResend: 'true', GCTI_GMS_PushDeviceId: 'token', Subject: 'my illness' };
+  expect(redact({ userData, url: 'https://example.org/secret' })).toEqual({
+    userData: { GCTI_GMS_PushResend: 'true', GCTI_GMS_PushDeviceId: '[redacted]', Subject: '[redacted]' },
+    url: '[redacted]',
+  });
+});

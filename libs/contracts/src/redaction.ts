@@ -9,6 +9,8 @@ const SECRET_FIELDS = new Set([
   'authorization',
   'text',
   'preview',
+  'url',
+  'subject',
   'deviceId',
   'GCTI_GMS_PushDeviceId',
   'GCTI_Chat_SessionPassword',
@@ -26,7 +28,18 @@ export function redact(value: unknown, depth = 0): unknown {
   if (Array.isArray(value)) return value.slice(0, ITEMS_MAX).map((item) => redact(item, depth + 1));
   const shown: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(value).slice(0, ITEMS_MAX)) {
-    shown[key] = SECRET_FIELDS.has(key) ? '[redacted]' : redact(field, depth + 1);
+    if (SECRET_FIELDS.has(key)) shown[key] = '[redacted]';
+    else shown[key] = key === 'userData' ? redactUserData(field) : redact(field, depth + 1);
   }
   return shown;
+}
+
+/** User data may hold anything about the customer: only the switches of the page are shown. */
+function redactUserData(userData: unknown): unknown {
+  if (typeof userData !== 'object' || userData === null) return '[redacted]';
+  const isShown = (key: string) => key.startsWith('GCTI_') && !SECRET_FIELDS.has(key);
+  const entries = Object.entries(userData).slice(0, ITEMS_MAX);
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, isShown(key) ? redact(value, DEPTH_MAX - 1) : '[redacted]']),
+  );
 }

@@ -1,4 +1,4 @@
-import type { PlainJob, PushContentKey, TriggerJob } from '@flexpush/contracts';
+import type { ChatEvent, PushContentKey, PushJob, TriggerJob } from '@flexpush/contracts';
 
 /**
  * The bodies of customhttp, with the keys in the order of the page's sample. They are put together as text because
@@ -20,8 +20,13 @@ export function triggerBody(job: TriggerJob, alias: string): string {
   )}}`;
 }
 
-/** A plain push: the event when the job carries one, else the fixed text, else the device id alone (CONTRACT 6 #17). */
-export function plainBody(job: PlainJob, context: { alias: string; message: string | undefined }): string {
+/** A plain push: the event when there is one, else the fixed text, else the device id alone (CONTRACT 6 #17, #19). */
+export function plainBody(
+  job: Pick<PushJob, 'deviceId' | 'sessionId' | 'userId' | 'obfuscatedKey' | 'chatEnded'> & {
+    event?: ChatEvent | undefined;
+  },
+  context: { alias: string; message: string | undefined },
+): string {
   const deviceId = `{"deviceId":${JSON.stringify(job.deviceId)}`;
   if (job.event === undefined)
     return context.message === undefined

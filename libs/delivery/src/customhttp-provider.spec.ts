@@ -1,3 +1,5 @@
+import type { PushJob } from '@flexpush/contracts';
+import type { Target } from './provider';
 import type { OptionValues } from '@flexpush/contracts';
 import { customhttpProvider } from './customhttp-provider';
 
@@ -76,4 +78,26 @@ it.each<{ name: string; values: OptionValues; reason: string }>([
     kind: 'no-target',
     reason,
   });
+});
+
+it('writes the fixed text for a trigger whose payload was not asked for (CONTRACT 6 #19)', () => {
+  const job = {
+    kind: 'trigger',
+    bare: true,
+    deviceId: 'dev-7',
+    sessionId: 's',
+    userId: 'u',
+    obfuscatedKey: 'k',
+    chatEnded: false,
+  } as PushJob;
+  const target: Target = {
+    kind: 'target',
+    origin: 'http://a',
+    path: '/',
+    headers: [],
+    message: 'You have a new chat event',
+  };
+  expect(customhttpProvider.body(job, { alias: '1', target })).toBe(
+    '{"deviceId":"dev-7","message":"You have a new chat event"}',
+  );
 });

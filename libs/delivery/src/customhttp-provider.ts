@@ -9,9 +9,9 @@ export const customhttpProvider: Provider = {
   deviceType: 'customhttp',
   target: customhttpTarget,
   body(job, { alias, target }) {
-    return job.kind === 'trigger'
-      ? triggerBody(job, alias)
-      : plainBody(job, { alias, message: target.message });
+    if (job.kind === 'trigger' && !job.bare) return triggerBody(job, alias);
+    const event = job.kind === 'plain' ? job.event : undefined;
+    return plainBody({ ...job, event }, { alias, message: target.message });
   },
 };
 

@@ -178,3 +178,11 @@ describe('an inactivity fire after an outage (DESIGN 8)', () => {
     expect(story.fire('ping').pushes).toEqual(['plain without content (mira 1)']);
   });
 });
+
+it('a shortened time-out counts from the next request on', () => {
+  const story = given(create(), join())
+    .set({ [TIMEOUT]: '10' })
+    .after(1_000)
+    .when(refresh());
+  expect(story.timers).toEqual({ ping: 11 });
+});

@@ -11,12 +11,16 @@ export function startInactivity(work: Work): Inactivity {
   return { lastRequestAtMs: work.atMs, step: 'quiet', dueAtMs: work.atMs + work.options.pushTimeoutMs };
 }
 
-/** Any request of the participant resets the ladder. The timer is left as it is: its fire arms it anew. */
+/**
+ * Any request of the participant resets the ladder. The timer is left as it is, because its fire arms it anew; only when
+ * the time-out was shortened meanwhile is it brought forward, or the change would come into effect a whole old one later.
+ */
 export function noteRequest(work: Work, participant: Participant): void {
   if (!isSubscribed(participant)) return;
   const { inactivity } = participant.subscription;
   inactivity.lastRequestAtMs = work.atMs;
   inactivity.step = 'quiet';
+  inactivity.dueAtMs = Math.min(inactivity.dueAtMs, work.atMs + work.options.pushTimeoutMs);
 }
 
 /** The ladder's timer fired: flex-push-timeout -> ping -> flex-push-timeout -> flex-disconnect-timeout -> removal. */

@@ -72,6 +72,7 @@ function pushTrigger(work: Work, participant: Subscribed, attempt: number): void
   const { subscription } = participant;
   subscription.lastN++;
   const content = work.options.pushContent;
+  const bare = wantsPayload(work, subscription) ? {} : { bare: true as const };
   const secureKey =
     content.includes('secure-key') && participant.secureKey ? { secureKey: participant.secureKey } : {};
   work.effects.push({
@@ -82,6 +83,7 @@ function pushTrigger(work: Work, participant: Subscribed, attempt: number): void
       attempt,
       position: subscription.status === 'removed' ? -1 : subscription.unread,
       content,
+      ...bare,
       ...secureKey,
     },
   });

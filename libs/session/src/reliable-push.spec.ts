@@ -372,3 +372,26 @@ describe('a restored session (CONTRACT 6 #33 and the departures)', () => {
     expect(story.fire('resend').pushes).toEqual(['trigger attempt 4 position 1 (mira 5)']);
   });
 });
+
+describe('PushResend without PushIncludePayload (CONTRACT 6 #19)', () => {
+  it.each([
+    { name: 'absent', flag: undefined, option: 'false', bare: true },
+    { name: 'false', flag: false, option: 'true', bare: true },
+    { name: 'true', flag: true, option: 'false', bare: undefined },
+    { name: 'absent, but the service option is true', flag: undefined, option: 'true', bare: undefined },
+  ])('shows the fixed text or the trigger, and keeps the schedule: $name', ({ flag, option, bare }) => {
+    const story = given(createWith({ includePayload: flag }))
+      .set({ 'chat/push_notification_include_payload': option })
+      .when(join());
+    const [job] = story.raw.flatMap((effect) => (effect.kind === 'notify' ? [effect.job] : []));
+    expect(job).toMatchObject({ kind: 'trigger', attempt: 0 });
+    expect(job && 'bare' in job ? job.bare : undefined).toBe(bare);
+    expect(story.fire('resend').triggers).toHaveLength(1);
+  });
+
+  it('is told to the operator', () => {
+    expect(given().when(createWith({ includePayload: undefined })).effects).toContain(
+      'tell push.resend-without-payload {"sessionId":"chat-1"}',
+    );
+  });
+});

@@ -107,6 +107,13 @@ function create(
       fields: { sessionId: record.sessionId, reason: problem ?? 'not-requested' },
     });
   }
+  if (customer.subscription?.resend && !(customer.subscription.includePayload ?? options.includePayload)) {
+    work.effects.push({
+      kind: 'tell',
+      fact: 'push.resend-without-payload',
+      fields: { sessionId: record.sessionId },
+    });
+  }
   work.session.participants.push(customer);
   say(work, customer, { type: 'ParticipantJoined' });
   if (record.text) say(work, customer, { type: 'Message', text: record.text, messageType: 'text' });
