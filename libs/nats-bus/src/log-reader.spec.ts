@@ -254,6 +254,27 @@ describe('LogReader', () => {
     expect(events).toEqual(['opened', 'silent']);
   });
 
+  it('is patient with a server that holds its request but is too busy for heartbeats', async () => {
+    const subscribe = bus.connection.subscribe.bind(bus.connection);
+    bus.connection.subscribe = (subject, options) =>
+      subscribe(subject, {
+        ...options,
+        callback: (error, message) => {
+          if (message.headers?.code !== 100) options?.callback?.(error, message);
+        },
+      });
+    const reader = await open();
+    const waiting = reader.next(10);
+    const asked = new Promise<void>((resolve) =>
+      writer.subscribe('$JS.API.CONSUMER.INFO.>', () => resolve()),
+    );
+    await asked;
+    await bus.flush();
+    await append(1, 1);
+    expect((await waiting).map(textOf)).toEqual(['1']);
+    expect(events).toEqual(['opened']);
+  });
+
   it('begins anew at once when the connection was cut', async () => {
     const reader = await open();
     const healed = eventSeen('lost');

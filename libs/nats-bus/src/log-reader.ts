@@ -4,6 +4,7 @@ import {
   createInbox,
   DeliverPolicy,
   nanos,
+  NatsError,
   type JetStreamManager,
   type Msg,
   type MsgHdrs,
@@ -29,10 +30,11 @@ const PULL_EXPIRES_MS = 5_000;
 /** With the client's defaults a lost consumer stalls 44 s in silence (DESIGN section 13). */
 const IDLE_HEARTBEAT_MS = 500;
 const SILENCE_MS = 3 * IDLE_HEARTBEAT_MS;
-/** The patience doubles up to this while the server is too busy to send heartbeats. */
+/** The patience doubles up to this while the server holds the pull but is too busy for heartbeats. */
 const SILENCE_MAX_MS = 4 * SILENCE_MS;
 const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
+const CONSUMER_NOT_FOUND = 10_014;
 
 /**
  * Reads one shard's log in order, in bounded pulls, over an ephemeral pull consumer of its own.
@@ -40,8 +42,8 @@ const REOPEN_DELAY_MS = 200;
  * R1. Messages come out in sequence order, each once: the consumer's delivery count must grow by one, else the consumer
  *     is made anew from the last message that was in order.
  * R2. At most `queueMax` messages wait here: the next pull is asked for only when there is room for it.
- * R3. A pull that stays silent for longer than three heartbeats, while the server answers, means a lost consumer: it
- *     is made anew. So it is after a reconnect, which every pull is lost in.
+ * R3. When a pull stays silent for longer than three heartbeats and the server does not hold it any more, the consumer
+ *     is made anew. So it is after a reconnect, in which every pull is lost.
  * R4. No acks: the checkpoint is the ack.
  */
 export class LogReader {
@@ -234,21 +236,32 @@ export class LogReader {
 
   /**
    * R3. The server is asked first: its answer comes behind all that it has sent, so a process or a network that is
-   * behind is not taken for a lost consumer.
+   * behind is not taken for a lost consumer, and nor is a server that is too busy for heartbeats.
    */
   private async checkSilence(): Promise<void> {
-    const { lastHeardAtMs } = this;
+    const { lastHeardAtMs, consumer } = this;
     const silentMs = performance.now() - lastHeardAtMs;
     if (!this.isPulling() || this.isProbing || silentMs <= this.patienceMs) return;
     this.isProbing = true;
-    const answered = await this.bus.flush().then(
-      () => true,
-      () => false,
-    );
+    const pull = await this.findPull(consumer);
     this.isProbing = false;
-    if (!answered || !this.isPulling() || this.lastHeardAtMs !== lastHeardAtMs) return;
+    if (!this.isPulling() || this.consumer !== consumer || this.lastHeardAtMs !== lastHeardAtMs) return;
+    // A busy server may not have come to the request yet, so one that is missing is looked for once more.
+    const isLost = pull === 'consumer-gone' || (pull === 'missing' && this.patienceMs > SILENCE_MS);
     this.patienceMs = Math.min(2 * this.patienceMs, SILENCE_MAX_MS);
-    void this.reopen('silent', `${Math.round(silentMs)} ms`);
+    if (isLost) void this.reopen('silent', `${Math.round(silentMs)} ms`);
+  }
+
+  /** Whether the server still holds our request for messages. */
+  private async findPull(consumer: string): Promise<'held' | 'missing' | 'consumer-gone' | 'unknown'> {
+    try {
+      const info = await this.jsm.consumers.info(LOG_STREAM, consumer);
+      return info.num_waiting > 0 ? 'held' : 'missing';
+    } catch (error) {
+      return error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND
+        ? 'consumer-gone'
+        : 'unknown';
+    }
   }
 
   private isPulling(): boolean {
