@@ -5,16 +5,19 @@ export interface Checkpoint {
   seq: number;
   /** Time of the record at `seq`, epoch ms. */
   atMs: number;
+  /** The fold's time, epoch ms: unlike the records' it never runs backwards, not even from one owner to the next. */
+  foldTimeMs: number;
   batchId: string;
 }
 
 export function formatCheckpoint(checkpoint: Checkpoint): string {
-  return [checkpoint.createdAt, checkpoint.seq, checkpoint.atMs, checkpoint.batchId].join('|');
+  const { createdAt, seq, atMs, foldTimeMs, batchId } = checkpoint;
+  return [createdAt, seq, atMs, foldTimeMs, batchId].join('|');
 }
 
 /** undefined for '' (nothing folded yet) and for anything that is no checkpoint. */
 export function parseCheckpoint(text: string): Checkpoint | undefined {
-  const [createdAt, seq, atMs, batchId, ...rest] = text.split('|');
-  if (!createdAt || !seq || !atMs || !batchId || rest.length > 0) return undefined;
-  return { createdAt, seq: Number(seq), atMs: Number(atMs), batchId };
+  const [createdAt, seq, atMs, foldTimeMs, batchId, ...rest] = text.split('|');
+  if (!createdAt || !seq || !atMs || !foldTimeMs || !batchId || rest.length > 0) return undefined;
+  return { createdAt, seq: Number(seq), atMs: Number(atMs), foldTimeMs: Number(foldTimeMs), batchId };
 }

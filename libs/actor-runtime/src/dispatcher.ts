@@ -33,6 +33,8 @@ interface Flight {
   subscription: string;
   state: 'behind' | 'waiting' | 'queued' | 'sent' | 'gone';
   nodeId: string | undefined;
+  /** Where it is queued, or was sent from. A node that left and came back has another channel. */
+  channel: Channel | undefined;
   /** When an unanswered dispatch is sent again, epoch ms. */
   deadlineAtMs: number;
 }
@@ -55,11 +57,21 @@ interface ShardState {
 interface Channel {
   queue: Flight[];
   sending: boolean;
-  pausedUntilMs: number;
+  /** Jobs per request: fewer after a request that the node could not read, to find the one that it cannot. */
+  jobsMax: number;
+  /** At this length the queue is freed of what is gone or has moved on. */
+  compactAt: number;
 }
 
 const NO_NODE_LOG_INTERVAL_MS = 1_000;
 const DISPATCH_RETRY_MS = 100;
+const DISPATCH_RETRY_MAX_MS = 5_000;
+/** Of all jobs in one dispatch; three bytes each at most, which stays below the server's default max_payload. */
+const DISPATCH_CHARS_MAX = 262_144;
+const QUEUE_COMPACT_AT = 1_024;
+/** Of the ids in one record of results, so that the log takes it. */
+const RESULTS_CHARS_MAX = BOUNDS.recordBytes / 2;
+const SETTLE_RETRY_MS = 250;
 
 /**
  * Sends committed notifications to GMS nodes and hears what became of them, for all shards of a process.
@@ -141,6 +153,7 @@ export class Dispatcher {
       subscription,
       state: 'behind',
       nodeId: old?.nodeId ?? nodeId,
+      channel: undefined,
       deadlineAtMs: 0,
     };
     state.flights.set(entry.key, flight);
@@ -175,7 +188,7 @@ export class Dispatcher {
   forget(shard: number, entry: OutboxEntry): void {
     const state = this.shards.get(shard);
     if (!state) return;
-    state.settled.delete(entry.key);
+    if (state.settled.get(entry.key)?.entry.job.id === entry.job.id) state.settled.delete(entry.key);
     const flight = state.flights.get(entry.key);
     if (flight && flight.entry.job.id === entry.job.id) this.end(state, flight);
   }
@@ -222,14 +235,12 @@ export class Dispatcher {
       const flight = state.flights.get(id) ?? state.flights.get(id.slice(0, id.lastIndexOf(':')));
       if (!flight || flight.entry.job.id !== id || flight.state === 'gone') continue;
       if (outcome === 'returned') {
+        // A node that was given up hands back what another has by now.
+        if (flight.nodeId !== results.nodeId) continue;
         this.deps.meter.count('jobsReturned');
         this.uncount(state, flight);
         this.place(state, flight);
-      } else {
-        this.end(state, flight);
-        state.settled.set(flight.entry.key, { entry: flight.entry, outcome });
-        this.settleLater(shard, state);
-      }
+      } else this.settle(state, flight, outcome);
     }
   }
 
@@ -246,10 +257,10 @@ export class Dispatcher {
     this.expirePlain(nowMs);
   }
 
-  /** Appends what is settled but not yet in the log; for an orderly stop. */
+  /** Appends what is settled but not yet in the log; for an orderly stop. What the log refuses now is lost to memory only. */
   async flushSettled(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (state && state.settled.size > 0) await this.appendSettled(shard, state);
+    while (state && state.settled.size > 0) if (!(await this.appendSettled(shard, state))) return;
   }
 
   counts(): { shards: number; unsettled: number; waiting: number } {
@@ -264,7 +275,7 @@ export class Dispatcher {
 
   /** Plain entries past their age leave, loudly: the one loud drop of I9. Triggers never do: their schedule ends them. */
   private expirePlain(nowMs: number): void {
-    for (const [shard, state] of this.shards) {
+    for (const state of this.shards.values()) {
       for (const flight of state.flights.values()) {
         const { job } = flight.entry;
         if (
@@ -282,9 +293,7 @@ export class Dispatcher {
           },
           'notification.expired',
         );
-        this.end(state, flight);
-        state.settled.set(flight.entry.key, { entry: flight.entry, outcome: 'expired' });
-        this.settleLater(shard, state);
+        this.settle(state, flight, 'expired');
       }
     }
   }
@@ -322,11 +331,20 @@ export class Dispatcher {
     flight.nodeId = choice.nodeId;
     flight.state = 'queued';
     state.unsettled++;
-    let channel = this.channels.get(choice.nodeId);
-    if (!channel)
-      this.channels.set(choice.nodeId, (channel = { queue: [], sending: false, pausedUntilMs: 0 }));
+    const channel = this.channelOf(choice.nodeId);
+    flight.channel = channel;
     channel.queue.push(flight);
+    if (channel.queue.length >= channel.compactAt) compact(channel);
     if (!channel.sending) void this.send(choice.nodeId);
+  }
+
+  private channelOf(nodeId: string): Channel {
+    let channel = this.channels.get(nodeId);
+    if (!channel) {
+      channel = { queue: [], sending: false, jobsMax: BOUNDS.jobsPerDispatch, compactAt: QUEUE_COMPACT_AT };
+      this.channels.set(nodeId, channel);
+    }
+    return channel;
   }
 
   private async send(nodeId: string): Promise<void> {
@@ -336,18 +354,14 @@ export class Dispatcher {
     // What the same turn of the event loop commits travels together.
     await Promise.resolve();
     while (!this.paused && channel.queue.length > 0 && this.channels.get(nodeId) === channel) {
-      const flights = channel.queue
-        .splice(0, BOUNDS.jobsPerDispatch)
-        .filter(({ state }) => state === 'queued');
+      const flights = takeQueued(channel);
       if (flights.length === 0) continue;
-      for (const flight of flights) {
-        flight.state = 'sent';
+      for (const flight of flights)
         flight.deadlineAtMs = this.deps.clock.nowMs() + this.settings.settleDeadlineMs;
-      }
-      const retryAfterMs = await this.sendOnce(nodeId, flights);
+      const retryAfterMs = await this.sendOnce(nodeId, channel, flights);
       if (retryAfterMs === undefined) continue;
-      // Back to the front, so that the order stays.
-      const again = flights.filter(({ state }) => state === 'sent');
+      // Back to the front, so that the order stays. What another channel has meanwhile is not taken from it.
+      const again = flights.filter((flight) => flight.state === 'sent' && flight.channel === channel);
       for (const flight of again) flight.state = 'queued';
       channel.queue.unshift(...again);
       await new Promise<void>((resolve) => this.deps.clock.after(retryAfterMs, resolve));
@@ -356,31 +370,50 @@ export class Dispatcher {
   }
 
   /** One dispatch; returns after how long it is to be tried again, if it is. */
-  private async sendOnce(nodeId: string, flights: Flight[]): Promise<number | undefined> {
+  private async sendOnce(nodeId: string, channel: Channel, flights: Flight[]): Promise<number | undefined> {
     const answer = await this.deps.transport.dispatch(nodeId, this.payload(flights));
     switch (answer.status) {
       case 'accepted':
         this.deps.meter.count('jobsDispatched', flights.length);
-        for (const [shard, term] of answer.oldTerms) {
-          this.deps.meter.count('jobsRefusedByTerm');
-          this.deps.logger.warn({ shard, seenTerm: term, nodeId }, 'dispatch.old-term');
-          this.onDeposed(shard);
-        }
+        channel.jobsMax = Math.min(BOUNDS.jobsPerDispatch, 2 * channel.jobsMax);
+        this.hearOldTerms(nodeId, answer.oldTerms);
         return undefined;
       case 'busy':
-        return Math.max(DISPATCH_RETRY_MS, answer.retryAfterMs);
+        return Math.min(DISPATCH_RETRY_MAX_MS, Math.max(DISPATCH_RETRY_MS, answer.retryAfterMs));
       case 'timeout':
         // It may have been taken: the same ids go to the same node again, while it lives.
         return DISPATCH_RETRY_MS;
       case 'no-responders':
-        this.leaveOut(nodeId);
+        // Of a channel that was dropped meanwhile this says nothing about the node as it is now.
+        if (this.channels.get(nodeId) === channel) this.leaveOut(nodeId);
         return undefined;
       case 'malformed':
         this.deps.logger.error({ nodeId, reason: answer.reason, jobs: flights.length }, 'dispatch.malformed');
-        return 10 * DISPATCH_RETRY_MS;
+        this.narrow(channel, flights);
+        return DISPATCH_RETRY_MS;
       default:
         return answer satisfies never;
     }
+  }
+
+  private hearOldTerms(nodeId: string, oldTerms: readonly [shard: number, term: number][]): void {
+    for (const [shard, seenTerm] of oldTerms) {
+      this.deps.meter.count('jobsRefusedByTerm');
+      const term = this.shards.get(shard)?.term;
+      // The shard may have been taken anew since; what was sent under its earlier term is gone.
+      if (term === undefined || seenTerm <= term) continue;
+      this.deps.logger.warn({ shard, term, seenTerm, nodeId }, 'dispatch.old-term');
+      this.onDeposed(shard);
+    }
+  }
+
+  /** One job that a node cannot read must not stop the others: half as many next time, and a single one has failed. */
+  private narrow(channel: Channel, flights: readonly Flight[]): void {
+    channel.jobsMax = Math.max(1, Math.floor(flights.length / 2));
+    const [only, ...others] = flights;
+    if (!only || others.length > 0 || only.state !== 'sent' || only.channel !== channel) return;
+    const state = this.shards.get(only.shard);
+    if (state?.flights.get(only.entry.key) === only) this.settle(state, only, 'failed');
   }
 
   /** The server says that nobody listens there: the node is gone, whatever the registry still shows. */
@@ -435,30 +468,46 @@ export class Dispatcher {
     if (state.unsettled < this.settings.unsettledPerShardMax) wake(state);
   }
 
-  private settleLater(shard: number, state: ShardState): void {
-    if (state.settling) return;
-    state.settling = true;
-    this.deps.clock.after(this.settings.settleLingerMs, () => {
-      state.settling = false;
-      if (this.shards.get(shard) === state && state.settled.size > 0) void this.appendSettled(shard, state);
-    });
+  /** D5. */
+  private settle(state: ShardState, flight: Flight, outcome: SettleOutcome): void {
+    this.end(state, flight);
+    state.settled.set(flight.entry.key, { entry: flight.entry, outcome });
+    this.settleLater(flight.shard, state, this.settings.settleLingerMs);
   }
 
-  /** D5. What the log refuses is tried again with the next round. */
-  private async appendSettled(shard: number, state: ShardState): Promise<void> {
-    const results = [...state.settled].slice(0, BOUNDS.resultsPerRecord);
+  /** One append at a time: under a slow log the same results would be appended again and again. */
+  private settleLater(shard: number, state: ShardState, delayMs: number): void {
+    if (state.settling) return;
+    state.settling = true;
+    this.deps.clock.after(delayMs, () => void this.settleNow(shard, state));
+  }
+
+  private async settleNow(shard: number, state: ShardState): Promise<void> {
+    const isCurrent = () => this.shards.get(shard) === state && state.settled.size > 0;
+    const isAppended = isCurrent() && (await this.appendSettled(shard, state));
+    state.settling = false;
+    if (!isCurrent()) return;
+    const { settleLingerMs } = this.settings;
+    const isFull = state.settled.size >= BOUNDS.resultsPerRecord;
+    const delayMs = isFull ? 0 : settleLingerMs;
+    this.settleLater(shard, state, isAppended ? delayMs : Math.max(SETTLE_RETRY_MS, settleLingerMs));
+  }
+
+  /** False when the log refused; the results stay for the next round. */
+  private async appendSettled(shard: number, state: ShardState): Promise<boolean> {
+    const results = takeResults(state.settled);
     const record = {
       v: 1 as const,
       type: 'push.settled' as const,
       results: results.map(([, { entry, outcome }]): [string, SettleOutcome] => [entry.job.id, outcome]),
     };
     const appended = await this.deps.appender.append(shard, record);
-    if (appended.kind === 'appended') {
-      for (const [key, settled] of results) if (state.settled.get(key) === settled) state.settled.delete(key);
-    } else {
+    if (appended.kind === 'refused') {
       this.deps.logger.warn({ shard, reason: appended.reason, results: results.length }, 'settle.refused');
+      return false;
     }
-    if (state.settled.size > 0) this.settleLater(shard, state);
+    for (const [key, settled] of results) if (state.settled.get(key) === settled) state.settled.delete(key);
+    return true;
   }
 
   private tellNoNode(flight: Flight): void {
@@ -491,6 +540,45 @@ export class Dispatcher {
     if (list) list.push(withdrawal);
     else this.withdrawals.set(nodeId, [withdrawal]);
   }
+}
+
+/** The next jobs of a channel, marked as sent. One that is queued twice is taken once. */
+function takeQueued(channel: Channel): Flight[] {
+  const taken: Flight[] = [];
+  let chars = 0;
+  let seen = 0;
+  for (const flight of channel.queue) {
+    const isQueued = flight.state === 'queued' && flight.channel === channel;
+    if (isQueued) {
+      chars += flight.entry.json.length;
+      if (taken.length === channel.jobsMax || (taken.length > 0 && chars > DISPATCH_CHARS_MAX)) break;
+      flight.state = 'sent';
+      taken.push(flight);
+    }
+    seen++;
+  }
+  channel.queue.splice(0, seen);
+  return taken;
+}
+
+/** While a node is busy, triggers are replaced and confirmed; without this their remains would fill the memory (I9). */
+function compact(channel: Channel): void {
+  channel.queue = channel.queue.filter((flight) => flight.state === 'queued' && flight.channel === channel);
+  channel.compactAt = Math.max(QUEUE_COMPACT_AT, 2 * channel.queue.length);
+}
+
+type Settled = ShardState['settled'] extends Map<string, infer S> ? S : never;
+
+/** As many of the settled ones, oldest first, as fit into one record. */
+function takeResults(settled: ShardState['settled']): [key: string, settled: Settled][] {
+  const taken: [string, Settled][] = [];
+  let chars = 0;
+  for (const one of settled) {
+    chars += one[1].entry.job.id.length + one[1].outcome.length;
+    if (taken.length === BOUNDS.resultsPerRecord || (taken.length > 0 && chars > RESULTS_CHARS_MAX)) break;
+    taken.push(one);
+  }
+  return taken;
 }
 
 function wake(state: ShardState): void {

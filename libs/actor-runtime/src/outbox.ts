@@ -44,13 +44,8 @@ export class Outbox {
     const keys = this.plain.get(subscription) ?? [];
     keys.push(entry.key);
     this.plain.set(subscription, keys);
-    const dropped: OutboxEntry[] = [];
-    while (keys.length > BOUNDS.plainNotificationsPerSubscription) {
-      const oldest = this.entries.get(keys[0] as string);
-      if (oldest) dropped.push(oldest);
-      this.remove(keys[0] as string);
-    }
-    return dropped;
+    const excess = Math.max(0, keys.length - BOUNDS.plainNotificationsPerSubscription);
+    return keys.slice(0, excess).flatMap((oldest) => this.remove(oldest) ?? []);
   }
 
   remove(key: string): OutboxEntry | undefined {

@@ -19,34 +19,47 @@ interface Owned {
   actor: ShardActor;
   term: number;
   state: 'running' | 'stopping';
+  /** Settles when the actor has ended. */
+  ended: Promise<void>;
+  /** Settles when the lease is given back, if that has begun. */
+  givenUp?: Promise<void>;
 }
 
 /** Beats that a node may miss of its own before it stops dispatching. */
 const OWN_BEATS_MISSED_MAX = 3;
 /** Peers are listened to for this many intervals before the first shard is taken, so that a newcomer does not grab all. */
 const LISTEN_INTERVALS = 2;
+/** A shard whose actor has failed is tried again after so long, not with every look. */
+const FAILED_RETRY_MS = 1_000;
 
 /**
  * Decides which shards this node runs, and keeps their leases (DESIGN section 10).
  *
  * O1. A shard is run only under a lease taken by compare-and-set; its revision is the term.
- * O2. A lease is taken from another owner only when that owner is dead: nobody responds to its probe, or it has been
- *     silent for the dead time-out. A free one, or one of an earlier incarnation of this node, is taken at once.
+ * O2. A lease is taken from another owner only when that owner is dead: it lives under another incarnation by now,
+ *     nobody responds to its probe, or it has been silent for the dead time-out. A free one, or one of an earlier
+ *     incarnation of this node, is taken at once.
  * O3. Placement is by rendezvous over the living nodes that are not leaving. A shard that belongs elsewhere is stopped
  *     (its batch finished) before its lease is released.
  * O4. A lease seen in other hands ends the actor, and so does a commit that conflicts.
  * O5. A node that does not hear its own beats sends no pushes.
+ * O6. A lease that this node holds without running the shard is given back, or its peers would wait for it for ever.
  */
 export class Ownership {
   private readonly owned = new Map<number, Owned>();
-  private readonly starting = new Set<number>();
   private readonly detector: FailureDetector<PeerHeartbeat>;
+  /** Leases that this incarnation took and has not given back, with their terms (O6). */
+  private readonly held = new Map<number, number>();
+  /** The newest revision of each lease that the watch has told since it was last read. */
+  private readonly seenTerms = new Map<number, number>();
+  private readonly notBeforeMs = new Map<number, number>();
   private readonly firstSilentAtMs = new Map<string, number>();
+  private readonly probes = new Map<string, Promise<'alive' | 'no-responders' | 'silent'>>();
   private ownBeatHeardAtMs: number;
   private readonly startedAtMs: number;
   private state: PeerHeartbeat['state'] = 'up';
   private cancelTick: (() => void) | undefined;
-  private reconciling = false;
+  private reconciling: Promise<void> | undefined;
   private reconcileAgain = false;
 
   constructor(
@@ -80,7 +93,9 @@ export class Ownership {
     this.state = 'leaving';
     this.beat();
     this.cancelTick?.();
-    await Promise.all([...this.owned.keys()].map((shard) => this.giveUp(shard)));
+    // A look under way may still be taking leases; it ends without running them.
+    await Promise.all([this.reconciling, ...[...this.owned.keys()].map((shard) => this.giveUp(shard))]);
+    await this.releaseUnused(new Set());
     this.state = 'gone';
     this.beat();
   }
@@ -93,6 +108,7 @@ export class Ownership {
       return;
     }
     const outcome = this.detector.signal(heartbeat, nowMs);
+    this.firstSilentAtMs.delete(heartbeat.nodeId);
     if (outcome !== 'refreshed' && outcome !== 'stale') {
       this.deps.logger.info({ peer: heartbeat.nodeId, outcome, state: heartbeat.state }, 'peer.changed');
       void this.reconcile();
@@ -102,6 +118,7 @@ export class Ownership {
   /** A lease has changed hands (O4). */
   seeLease(shard: number, owner: { owner: string; incarnation: string } | undefined, term: number): void {
     const owned = this.owned.get(shard);
+    this.seenTerms.set(shard, Math.max(term, this.seenTerms.get(shard) ?? 0));
     if (
       owned &&
       term > owned.term &&
@@ -118,7 +135,6 @@ export class Ownership {
     owned.state = 'stopping';
     this.deps.logger.warn({ shard, term: owned.term, reason }, 'shard.deposed');
     this.deps.dispatcher.dropShard(shard, owned.term);
-    this.deps.dispatcher.nudge(shard);
     void owned.actor.stop();
   }
 
@@ -171,20 +187,36 @@ export class Ownership {
   }
 
   private liveNodes(): string[] {
-    const { peers } = this.detector.judge(this.deps.clock.monotonicMs());
+    const peers = this.judge();
     return [
       this.settings.nodeId,
       ...peers.filter(({ heartbeat }) => heartbeat.state === 'up').map(({ heartbeat }) => heartbeat.nodeId),
     ];
   }
 
-  /** One at a time; what changes meanwhile is looked at right after. */
-  private async reconcile(): Promise<void> {
-    if (this.reconciling) {
-      this.reconcileAgain = true;
-      return;
-    }
-    this.reconciling = true;
+  /** The living peers. Who has died was silent for the dead time-out already. */
+  private judge(): readonly { heartbeat: PeerHeartbeat; status: 'alive' | 'suspect' }[] {
+    const nowMs = this.deps.clock.monotonicMs();
+    const { peers, died } = this.detector.judge(nowMs);
+    for (const { nodeId } of died) this.noteSilence(nodeId, nowMs - this.settings.deadAfterMs);
+    return peers;
+  }
+
+  private noteSilence(nodeId: string, sinceMs: number): void {
+    this.firstSilentAtMs.set(nodeId, sinceMs);
+    if (this.firstSilentAtMs.size <= this.settings.peersMax) return;
+    const oldest = this.firstSilentAtMs.keys().next();
+    if (!oldest.done) this.firstSilentAtMs.delete(oldest.value);
+  }
+
+  /** One at a time; what changes meanwhile is looked at right after. Resolves when the look is over. */
+  private reconcile(): Promise<void> {
+    if (this.reconciling) this.reconcileAgain = true;
+    else this.reconciling = this.reconcileUntilQuiet();
+    return this.reconciling;
+  }
+
+  private async reconcileUntilQuiet(): Promise<void> {
     do {
       this.reconcileAgain = false;
       try {
@@ -193,7 +225,7 @@ export class Ownership {
         this.deps.logger.warn({ err: error }, 'ownership.failed');
       }
     } while (this.reconcileAgain);
-    this.reconciling = false;
+    this.reconciling = undefined;
   }
 
   private async reconcileOnce(): Promise<void> {
@@ -202,79 +234,115 @@ export class Ownership {
     const wanted = new Set(this.wanted());
     for (const [shard, { state }] of this.owned)
       if (!wanted.has(shard) && state === 'running') void this.giveUp(shard);
-    const missing = [...wanted].filter((shard) => !this.owned.has(shard) && !this.starting.has(shard));
-    await Promise.all(missing.map((shard) => this.tryTake(shard)));
+    const nowMs = this.deps.clock.monotonicMs();
+    const missing = [...wanted].filter(
+      (shard) => !this.owned.has(shard) && (this.notBeforeMs.get(shard) ?? nowMs) <= nowMs,
+    );
+    await Promise.all([this.releaseUnused(wanted), ...missing.map((shard) => this.tryTake(shard))]);
+  }
+
+  /** O6. An actor that ended by itself, or a release that got no answer, leaves such a lease behind. */
+  private async releaseUnused(wanted: ReadonlySet<number>): Promise<void> {
+    const unused = [...this.held].filter(([shard]) => !wanted.has(shard) && !this.owned.has(shard));
+    await Promise.all(unused.map(([shard, term]) => this.release(shard, term)));
+  }
+
+  private async release(shard: number, term: number): Promise<void> {
+    try {
+      const released = await this.deps.leases.release(shard, term);
+      // 'conflict': another holds it, or an earlier try has succeeded after all.
+      if (this.held.get(shard) === term) this.held.delete(shard);
+      this.deps.logger.debug({ shard, term, released: released.kind }, 'shard.released');
+    } catch (error) {
+      this.deps.logger.warn({ shard, err: error }, 'lease.not-released');
+    }
   }
 
   /** "No responders" is better evidence than silence: the server itself says that the peer's connection is gone. */
   private async probeSuspects(): Promise<void> {
-    const { peers } = this.detector.judge(this.deps.clock.monotonicMs());
-    const suspects = peers.filter(({ status }) => status === 'suspect');
+    const suspects = this.judge().filter(({ status }) => status === 'suspect');
     await Promise.all(
       suspects.map(async ({ heartbeat }) => {
-        const answer = await this.deps.peers.probe(heartbeat.nodeId);
+        const answer = await this.probe(heartbeat.nodeId);
         if (answer === 'no-responders') this.detector.declareDead(heartbeat);
       }),
     );
   }
 
+  /** Many shards may wait for the same owner; it is asked once. */
+  private probe(nodeId: string): Promise<'alive' | 'no-responders' | 'silent'> {
+    let probe = this.probes.get(nodeId);
+    if (!probe) {
+      probe = this.deps.peers.probe(nodeId).finally(() => this.probes.delete(nodeId));
+      this.probes.set(nodeId, probe);
+    }
+    return probe;
+  }
+
   private async tryTake(shard: number): Promise<void> {
     const { leases, logger, createActor } = this.deps;
     const { nodeId, incarnation } = this.settings;
-    this.starting.add(shard);
-    try {
-      const { lease, term: seenTerm } = await leases.read(shard);
-      if (lease && lease.owner !== nodeId && !(await this.isDead(lease.owner))) return;
-      const taken = await leases.take(shard, { owner: nodeId, incarnation }, seenTerm);
-      if (taken.kind === 'conflict' || this.state !== 'up') return;
-      if (lease && lease.owner !== nodeId)
-        logger.info({ shard, from: lease.owner, term: taken.term }, 'shard.taken-over');
-      this.run(shard, createActor(shard, taken.term));
-    } finally {
-      this.starting.delete(shard);
-    }
+    this.seenTerms.delete(shard);
+    const { lease, term: seenTerm } = await leases.read(shard);
+    if (lease && lease.owner !== nodeId && !(await this.isDead(lease))) return;
+    if (this.state !== 'up') return;
+    const taken = await leases.take(shard, { owner: nodeId, incarnation }, seenTerm);
+    if (taken.kind === 'conflict') return;
+    this.held.set(shard, taken.term);
+    // The watch may be faster than the answer: the lease has another owner again (O4).
+    if (this.state !== 'up' || (this.seenTerms.get(shard) ?? 0) > taken.term) return;
+    if (lease && lease.owner !== nodeId)
+      logger.info({ shard, from: lease.owner, term: taken.term }, 'shard.taken-over');
+    this.run(shard, createActor(shard, taken.term));
   }
 
   private run(shard: number, actor: ShardActor): void {
-    const owned: Owned = { actor, term: actor.term, state: 'running' };
-    this.owned.set(shard, owned);
-    void actor.run().then((end) => {
+    const ended = actor.run().then((end) => {
       if (this.owned.get(shard) === owned) this.owned.delete(shard);
+      if (end === 'failed') this.notBeforeMs.set(shard, this.deps.clock.monotonicMs() + FAILED_RETRY_MS);
+      else this.notBeforeMs.delete(shard);
       // The lease is taken anew under a higher term by the next look, if the shard still belongs here.
       if (end !== 'stopped') this.deps.logger.warn({ shard, term: actor.term, end }, 'shard.ended');
     });
+    const owned: Owned = { actor, term: actor.term, state: 'running', ended };
+    this.owned.set(shard, owned);
   }
 
   /** O2. An owner that was never heard is probed, and given the dead time-out if it is silent. */
-  private async isDead(owner: string): Promise<boolean> {
-    const nowMs = this.deps.clock.monotonicMs();
-    if (this.detector.status(owner, nowMs) !== 'dead') {
+  private async isDead(lease: { owner: string; incarnation: string }): Promise<boolean> {
+    const { owner } = lease;
+    const living = this.judge().find(({ heartbeat }) => heartbeat.nodeId === owner);
+    if (living) {
       this.firstSilentAtMs.delete(owner);
-      return false;
+      return living.heartbeat.incarnation !== lease.incarnation;
     }
-    const answer = await this.deps.peers.probe(owner);
+    const answer = await this.probe(owner);
     if (answer === 'no-responders') return true;
     if (answer === 'alive') {
       this.firstSilentAtMs.delete(owner);
       return false;
     }
+    const nowMs = this.deps.clock.monotonicMs();
     const sinceMs = this.firstSilentAtMs.get(owner) ?? nowMs;
-    this.firstSilentAtMs.set(owner, sinceMs);
+    this.noteSilence(owner, sinceMs);
     return nowMs - sinceMs >= this.settings.deadAfterMs;
   }
 
-  /** O3: stop, settle, release. */
-  private async giveUp(shard: number): Promise<void> {
+  /** O3: stop, settle, release. Resolves when that is done, also for a shard that is being given up already. */
+  private giveUp(shard: number): Promise<void> {
     const owned = this.owned.get(shard);
-    if (!owned || owned.state === 'stopping') return;
+    if (!owned) return Promise.resolve();
+    if (owned.state === 'stopping') return owned.givenUp ?? owned.ended;
     owned.state = 'stopping';
+    owned.givenUp = this.stopAndRelease(shard, owned);
+    return owned.givenUp;
+  }
+
+  private async stopAndRelease(shard: number, owned: Owned): Promise<void> {
     await this.deps.dispatcher.flushSettled(shard);
-    this.deps.dispatcher.nudge(shard);
     await owned.actor.stop();
-    const released = await this.deps.leases.release(shard, owned.term).catch((error: unknown) => {
-      this.deps.logger.warn({ shard, err: error }, 'lease.not-released');
-    });
-    this.deps.logger.debug({ shard, term: owned.term, released: released?.kind }, 'shard.released');
+    await owned.ended;
+    await this.release(shard, owned.term);
   }
 }
 

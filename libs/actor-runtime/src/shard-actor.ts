@@ -1,5 +1,5 @@
 import type { OptionValues } from '@flexpush/contracts';
-import { formatCheckpoint, parseCheckpoint } from './checkpoint';
+import { formatCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint';
 import { decode } from './decode';
 import type { Dispatcher } from './dispatcher';
 import { Outbox } from './outbox';
@@ -9,6 +9,7 @@ import type {
   Log,
   LogMessage,
   LogReader,
+  LogState,
   Meter,
   ReplyTransport,
   ShardLog,
@@ -16,7 +17,7 @@ import type {
 } from './ports';
 import { renderReplies } from './replies';
 import { parseSession } from './session-cache';
-import { placeRecords, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
+import { placeRecord, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
 
 export interface ShardActorDeps {
   log: ShardLog;
@@ -47,6 +48,12 @@ export type ActorEnd = 'stopped' | 'conflict' | 'failed';
 
 const COMMIT_RETRY_MS = 200;
 const COMMIT_TRIES_MAX = 5;
+/** Log content in one batch; a single message may be as large as the log lets it. */
+const BATCH_BYTES_MAX = 1_048_576;
+const LETTERS_AT_ONCE = 64;
+const ENTRIES_AT_ONCE = 256;
+/** What the log may have lost in a power cut is looked for from so long before the checkpoint (DESIGN section 5). */
+const TRUNCATED_BACK_MS = 10_000;
 
 /**
  * Runs the actors of one owned shard: read a batch, load, fold, commit, let out.
@@ -57,6 +64,9 @@ const COMMIT_TRIES_MAX = 5;
  *     answered; behind it the outbox, as folded by then, is dispatched. So a trigger that was confirmed later in the
  *     log never goes out again (I5).
  * S4. While unsettled notifications stand at their bound, no further batch is read (I9).
+ * S5. A batch is bounded by messages, records and bytes; what was read beyond that waits for the next one (I9).
+ * S6. No stored session is newer than the checkpoint. One that seems to be was folded from a log that has lost its end
+ *     or was recreated since; its place in the log means nothing any more, and its new records must not be skipped.
  */
 export class ShardActor {
   private fold!: ShardFold;
@@ -70,6 +80,11 @@ export class ShardActor {
   private stopping = false;
   private batchCount = 0;
   private lastProgressAtMs: number;
+  /** Messages that were read and did not fit into the last batch (S5). */
+  private carried: LogMessage[] = [];
+  private busy = false;
+  /** Older records were folded before the log lost its end; they are passed over. */
+  private resumeAtMs = 0;
   private loop: Promise<ActorEnd> | undefined;
 
   constructor(
@@ -95,6 +110,7 @@ export class ShardActor {
   async stop(): Promise<ActorEnd> {
     this.stopping = true;
     this.reader?.nudge();
+    this.deps.dispatcher.nudge(this.shard);
     return this.run();
   }
 
@@ -114,7 +130,7 @@ export class ShardActor {
 
   /** True when records wait but none has been committed for longer than `limitMs` (DESIGN section 10). */
   isStuck(limitMs: number): boolean {
-    const waits = (this.reader?.waiting() ?? 0) > 0 || !this.caughtUp;
+    const waits = this.busy || this.waiting() > 0 || !this.caughtUp;
     return waits && this.deps.clock.nowMs() - this.lastProgressAtMs > limitMs;
   }
 
@@ -132,7 +148,7 @@ export class ShardActor {
       term: this.term,
       caughtUp: this.caughtUp,
       seq: this.nextSeq - 1,
-      waiting: this.reader?.waiting() ?? 0,
+      waiting: this.waiting(),
       sessions: this.fold?.sessions.size ?? 0,
       outbox: this.fold?.outbox.size ?? 0,
     };
@@ -143,21 +159,36 @@ export class ShardActor {
     this.deps.dispatcher.dropShard(this.shard, this.term);
   }
 
+  private waiting(): number {
+    return this.carried.length + (this.reader?.waiting() ?? 0);
+  }
+
   private async runLoop(): Promise<ActorEnd> {
     await this.acquire();
     let end: ActorEnd = 'stopped';
     while (!this.stopping) {
       if (!this.caughtUp && this.nextSeq > this.barrierSeq) await this.passBarrier();
-      await this.deps.dispatcher.room(this.shard);
-      // Asked again here, because a stop while waiting for room finds nobody to nudge.
+      // A stop that came meanwhile has found nobody to nudge.
       if (this.stopping) break;
-      const messages = await (this.reader as LogReader).next(this.settings.recordsPerBatch);
+      await this.deps.dispatcher.room(this.shard);
+      if (this.stopping) break;
+      const messages = await this.nextMessages();
       if (messages.length === 0) continue;
       end = await this.foldBatch(messages);
+      this.busy = false;
       if (end !== 'stopped') break;
     }
     this.close();
     return end;
+  }
+
+  private async nextMessages(): Promise<LogMessage[]> {
+    if (this.carried.length > 0) return this.carried.splice(0);
+    const wasIdle = this.waiting() === 0;
+    const messages = await (this.reader as LogReader).next(this.settings.recordsPerBatch);
+    // Time in which nothing came is not time without progress.
+    if (wasIdle) this.lastProgressAtMs = this.deps.clock.nowMs();
+    return messages;
   }
 
   /** Loads what is committed, notes the barrier, and opens the reader behind the checkpoint. */
@@ -165,54 +196,89 @@ export class ShardActor {
     const { log, store, logger, letters, dispatcher } = this.deps;
     await store.hold(this.shard, true);
     const [stored, state] = await Promise.all([store.loadShard(this.shard), log.state()]);
+    const from = parseCheckpoint(stored.checkpoint);
     this.checkpoint = stored.checkpoint;
     this.createdAt = state.createdAt;
-    const from = parseCheckpoint(stored.checkpoint);
-    const isSameStream = from !== undefined && from.createdAt === state.createdAt;
-    if (from && !isSameStream) {
-      logger.error({ shard: this.shard, was: from.createdAt, is: state.createdAt }, 'log.recreated');
-    } else if (from && from.seq + 1 < state.firstSeq) {
-      logger.error(
-        { shard: this.shard, checkpointSeq: from.seq, firstSeq: state.firstSeq },
-        'log.expired-behind-checkpoint',
-      );
-    } else if (from && from.seq > state.lastSeq) {
-      logger.error({ shard: this.shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
-    }
-    this.nextSeq = isSameStream && from.seq <= state.lastSeq ? from.seq + 1 : 1;
     this.fold = new ShardFold(
       Outbox.parse(stored.outbox),
-      { options: stored.options, atMs: isSameStream ? from.atMs : 0 },
+      { options: stored.options, atMs: from?.foldTimeMs ?? 0 },
       this.settings.sessionsCachedMax,
     );
     this.barrierSeq = await log.lastSeqOf(this.shard);
-    // Only a catch-up can meet records that were refused before.
-    if (this.barrierSeq >= this.nextSeq) this.skips = await letters.skips(this.shard);
     dispatcher.addShard(this.shard, this.term, (subscription, nodeId) =>
       this.associate(subscription, nodeId),
     );
-    this.reader = await log.read({
-      shard: this.shard,
-      fromSeq: this.nextSeq,
-      queueMax: this.settings.messagesQueuedMax,
-      onEvent: (event, detail) => logger.debug({ shard: this.shard, event, detail }, 'log.reader'),
-    });
+    await this.openReader(from, state);
+    // Only a catch-up can meet records that were refused before.
+    if (this.barrierSeq >= this.nextSeq) this.skips = await letters.skips(this.shard);
     logger.debug(
       { shard: this.shard, term: this.term, fromSeq: this.nextSeq, barrierSeq: this.barrierSeq },
       'shard.acquired',
     );
   }
 
+  /** Finds the place behind the checkpoint, in a log that may not be the one that the checkpoint was made of. */
+  private async openReader(from: Checkpoint | undefined, state: LogState): Promise<void> {
+    const { shard } = this;
+    const { logger } = this.deps;
+    if (!from) return this.read(1);
+    if (from.createdAt !== state.createdAt) {
+      logger.error({ shard, was: from.createdAt, is: state.createdAt }, 'log.recreated');
+      return this.read(1);
+    }
+    if (from.seq < state.firstSeq) {
+      // The checkpoint's own record may be gone without any loss: it is folded.
+      if (from.seq + 1 < state.firstSeq)
+        logger.error(
+          { shard, checkpointSeq: from.seq, firstSeq: state.firstSeq },
+          'log.expired-behind-checkpoint',
+        );
+      return this.read(from.seq + 1);
+    }
+    if (await this.readsOn(from)) return;
+    logger.error({ shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
+    this.resumeAtMs = from.atMs - TRUNCATED_BACK_MS;
+    this.reader?.close();
+    await this.read(1);
+  }
+
+  /** False when the record of the checkpoint is not in the log, or is another one by now. */
+  private async readsOn(from: Checkpoint): Promise<boolean> {
+    if (this.barrierSeq < from.seq) return false;
+    await this.read(from.seq);
+    const [first] = await (this.reader as LogReader).next(1);
+    this.nextSeq = from.seq + 1;
+    // Empty only when the actor is being stopped.
+    return first === undefined || (first.seq === from.seq && first.atMs === from.atMs);
+  }
+
+  private async read(fromSeq: number): Promise<void> {
+    this.nextSeq = fromSeq;
+    this.reader = await this.deps.log.read({
+      shard: this.shard,
+      fromSeq,
+      queueMax: this.settings.messagesQueuedMax,
+      onEvent: (event, detail) => this.deps.logger.debug({ shard: this.shard, event, detail }, 'log.reader'),
+    });
+    // A stop while it was opened has found no reader to nudge.
+    if (this.stopping) this.reader.nudge();
+  }
+
   /** S3: from here on the shard dispatches, what it found in the outbox first. */
   private async passBarrier(): Promise<void> {
     const entries = this.fold.outbox.all();
-    await this.loadSessions(entries.map(({ job }) => job.sessionId));
     this.caughtUp = true;
     this.skips = new Set();
     this.lastProgressAtMs = this.deps.clock.nowMs();
     this.deps.dispatcher.open(this.shard);
-    for (const entry of entries)
-      this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+    for (let at = 0; at < entries.length && !this.stopping; at += ENTRIES_AT_ONCE) {
+      const some = entries.slice(at, at + ENTRIES_AT_ONCE);
+      await this.loadSessions(some.map(({ job }) => job.sessionId));
+      for (const entry of some)
+        this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
+      this.fold.sessions.trim();
+    }
+    if (this.stopping) return;
     await this.deps.store.hold(this.shard, false);
     this.deps.logger.debug(
       { shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length },
@@ -220,18 +286,24 @@ export class ShardActor {
     );
   }
 
-  private async foldBatch(messages: LogMessage[]): Promise<ActorEnd> {
+  private async foldBatch(read: LogMessage[]): Promise<ActorEnd> {
     const { shard, settings } = this;
-    const records = placeRecords(messages, (message) => decode(message, shard, settings.shardCount));
+    this.busy = true;
+    const { messages, records } = this.takeBatch(read);
+    const last = messages[messages.length - 1] as LogMessage;
+    if (last.atMs < this.resumeAtMs) {
+      // Folded before. It is passed without a commit, so that another owner finds the same place again.
+      this.nextSeq = last.seq + 1;
+      return 'stopped';
+    }
     await this.loadMissing(records);
     const batch = this.fold.fold(records, this.skips);
-    const last = messages[messages.length - 1] as LogMessage;
-    const batchId = `${settings.nodeId}.${this.term}.${this.batchCount++}`;
     const checkpoint = formatCheckpoint({
       createdAt: this.createdAt,
       seq: last.seq,
       atMs: last.atMs,
-      batchId,
+      foldTimeMs: this.fold.timeMs(),
+      batchId: `${settings.nodeId}.${this.term}.${this.batchCount++}`,
     });
     await this.refuseRecords(batch);
     const saved = await this.commit(batch, checkpoint);
@@ -249,6 +321,26 @@ export class ShardActor {
     return 'stopped';
   }
 
+  /** S5: the first of the messages that make a batch, decoded; the others are carried over. */
+  private takeBatch(read: LogMessage[]): { messages: LogMessage[]; records: PlacedRecord[] } {
+    const records: PlacedRecord[] = [];
+    let weight = 0;
+    let bytes = 0;
+    let count = 0;
+    for (const message of read) {
+      bytes += message.data.length;
+      if (count > 0 && (weight >= this.settings.recordsPerBatch || bytes > BATCH_BYTES_MAX)) break;
+      count++;
+      if (message.atMs < this.resumeAtMs) continue;
+      for (const record of placeRecord(message, decode(message, this.shard, this.settings.shardCount))) {
+        records.push(record);
+        weight += weightOf(record);
+      }
+    }
+    this.carried = read.slice(count);
+    return { messages: count === read.length ? read : read.slice(0, count), records };
+  }
+
   private async loadMissing(records: readonly PlacedRecord[]): Promise<void> {
     await this.loadSessions(this.fold.missing(records));
   }
@@ -256,20 +348,23 @@ export class ShardActor {
   private async loadSessions(sessionIds: readonly string[]): Promise<void> {
     const wanted = [...new Set(sessionIds)].filter((sessionId) => !this.fold.sessions.has(sessionId));
     const texts = await this.deps.store.loadSessions(this.shard, wanted);
-    wanted.forEach((sessionId, i) =>
-      this.fold.sessions.set(sessionId, parseSession(sessionId, texts[i] ?? null)),
-    );
+    wanted.forEach((sessionId, i) => {
+      const cached = parseSession(sessionId, texts[i] ?? null);
+      // S6
+      if (cached.foldedTo.seq >= this.nextSeq) cached.foldedTo = { seq: this.nextSeq - 1, index: 0 };
+      this.fold.sessions.set(sessionId, cached);
+    });
   }
 
   /** Refused records are stored as dead letters before the commit passes them; until that works the shard waits. */
   private async refuseRecords(batch: FoldedBatch): Promise<void> {
-    for (const letter of batch.letters) {
-      this.deps.meter.count('recordsRefused');
-      this.deps.logger.warn(
-        { shard: this.shard, seq: letter.seq, index: letter.index, reason: letter.reason },
-        'record.refused',
-      );
-      await this.deps.letters.refuse({ shard: this.shard, ...letter });
+    const { shard } = this;
+    for (let at = 0; at < batch.letters.length; at += LETTERS_AT_ONCE) {
+      const some = batch.letters.slice(at, at + LETTERS_AT_ONCE);
+      await Promise.all(some.map((letter) => this.deps.letters.refuse({ shard, ...letter })));
+      for (const { seq, index, reason } of some)
+        this.deps.logger.warn({ shard, seq, index, reason }, 'record.refused');
+      this.deps.meter.count('recordsRefused', some.length);
     }
   }
 
@@ -342,6 +437,13 @@ export class ShardActor {
     const cached = this.fold.sessions.get(subscription.slice(0, colon));
     if (cached?.session) cached.nodes = { ...cached.nodes, [subscription.slice(colon + 1)]: nodeId };
   }
+}
+
+/** How much one record may write: a timer or a result counts as much as a record of a session. */
+function weightOf({ decoded }: PlacedRecord): number {
+  if (decoded.kind !== 'record') return 1;
+  if (decoded.record.type === 'timers.fired') return decoded.record.timers.length;
+  return decoded.record.type === 'push.settled' ? decoded.record.results.length : 1;
 }
 
 /** What an owner appends when its option bucket is newer than the shard's folded options. */

@@ -97,6 +97,11 @@ export class ShardFold {
     return this.optionRevision;
   }
 
+  /** Time of the fold, epoch ms (F3). */
+  timeMs(): number {
+    return this.lastAtMs;
+  }
+
   /** The sessions that these records touch and that are not in memory yet. */
   missing(records: readonly PlacedRecord[]): string[] {
     const wanted = new Set<string>();
@@ -123,8 +128,9 @@ export class ShardFold {
     };
     const changes: Changes = { sessions: new Map(), timers: new Map(), outbox: new Map(), options: false };
     for (const placed of records) {
-      if (skips.has(`${placed.seq}.${placed.index}`)) continue;
+      // A refused record moved the time when it was first met, so it does in a replay.
       this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
+      if (skips.has(`${placed.seq}.${placed.index}`)) continue;
       const { decoded } = placed;
       if (decoded.kind === 'malformed') refuse(batch, placed, decoded.reason, decoded.shown);
       else this.foldRecord(placed, decoded.record, { batch, changes });
@@ -240,7 +246,7 @@ export class ShardFold {
     if (!changed) changes.sessions.set(sessionId, (changed = { cached, events: [] }));
     noteTimers(changes.timers, before, outcome.session);
     for (const effect of outcome.effects) this.applyEffect(effect, { ...into, events: changed.events });
-    if (!outcome.session) changed.events.length = 0;
+    if (!outcome.session) forgetContent(cached, changed.events);
     return outcome;
   }
 
@@ -312,6 +318,13 @@ export class ShardFold {
   }
 }
 
+/** A session is gone: nothing of it may show up in another one of the same id. */
+function forgetContent(cached: CachedSession, events: [number, string][]): void {
+  events.length = 0;
+  cached.tail = [];
+  cached.nodes = {};
+}
+
 function sessionsOf(record: LogRecord): string[] {
   if ('sessionId' in record) return [record.sessionId];
   if (record.type !== 'timers.fired') return [];
@@ -338,17 +351,8 @@ function refuse(batch: FoldedBatch, placed: PlacedRecord, reason: string, record
   batch.letters.push({ seq: placed.seq, index: placed.index, atMs: placed.atMs, reason, record });
 }
 
-/** Decoded records of messages, in order. */
-export function placeRecords(
-  messages: readonly LogMessage[],
-  decodeMessage: (message: LogMessage) => Decoded[],
-): PlacedRecord[] {
-  return messages.flatMap((message) =>
-    decodeMessage(message).map((decoded) => ({
-      seq: message.seq,
-      index: decoded.index,
-      atMs: message.atMs,
-      decoded,
-    })),
-  );
+/** The decoded records of one message, with their place and time. */
+export function placeRecord(message: LogMessage, decoded: readonly Decoded[]): PlacedRecord[] {
+  const { seq, atMs } = message;
+  return decoded.map((one) => ({ seq, index: one.index, atMs, decoded: one }));
 }

@@ -1,0 +1,130 @@
+import type { Commit, ShardStore } from '../ports';
+
+/** What one shard has in Redis. */
+export interface StoredShard {
+  checkpoint: string;
+  options: string;
+  sessions: Map<string, string>;
+  transcripts: Map<string, Map<number, string>>;
+  timers: Map<string, number>;
+  outbox: Map<string, string>;
+  held: boolean;
+}
+
+/** How the next commits go: the answer is lost, or the commit never arrives. */
+export type CommitFault = 'lost-before' | 'lost-after';
+
+/** Redis in memory, with the semantics of `commit_batch.lua`. */
+export class MemoryStore implements ShardStore {
+  private shards = new Map<number, StoredShard>();
+  /** Taken from the front, one per commit. */
+  readonly commitFaults: CommitFault[] = [];
+  /** Every commit that was saved, in order. */
+  readonly saved: { shard: number; from: string; to: string }[] = [];
+  /** Commits as they were sent, also those that failed or conflicted. */
+  readonly sent: { shard: number; commit: Commit }[] = [];
+  private gates: Promise<void>[] = [];
+
+  shard(shard: number): StoredShard {
+    let stored = this.shards.get(shard);
+    if (!stored) {
+      stored = {
+        checkpoint: '',
+        options: '',
+        sessions: new Map(),
+        transcripts: new Map(),
+        timers: new Map(),
+        outbox: new Map(),
+        held: false,
+      };
+      this.shards.set(shard, stored);
+    }
+    return stored;
+  }
+
+  /** The next call of the store waits until the returned function is called. */
+  gateNext(): () => void {
+    let open: () => void = () => undefined;
+    this.gates.push(new Promise((resolve) => (open = resolve)));
+    return open;
+  }
+
+  /** A copy of everything, for `restore`: a replica that is failed over to later. */
+  copy(): Map<number, StoredShard> {
+    return structuredClone(this.shards);
+  }
+
+  restore(copy: Map<number, StoredShard>): void {
+    this.shards = structuredClone(copy);
+  }
+
+  async loadShard(
+    shard: number,
+  ): Promise<{ checkpoint: string; options: string; outbox: Record<string, string> }> {
+    await this.gates.shift();
+    const { checkpoint, options, outbox } = this.shard(shard);
+    return { checkpoint, options, outbox: Object.fromEntries(outbox) };
+  }
+
+  checkpoints(shards: readonly number[]): Promise<string[]> {
+    return Promise.resolve(shards.map((shard) => this.shard(shard).checkpoint));
+  }
+
+  async loadSessions(shard: number, sessionIds: readonly string[]): Promise<(string | null)[]> {
+    return sessionIds.map((sessionId) => this.shard(shard).sessions.get(sessionId) ?? null);
+  }
+
+  loadTranscript(
+    shard: number,
+    sessionId: string,
+    range: { first: number; last: number },
+  ): Promise<(string | null)[]> {
+    const transcript = this.shard(shard).transcripts.get(sessionId);
+    const events: (string | null)[] = [];
+    for (let at = range.first; at <= range.last; at++) events.push(transcript?.get(at) ?? null);
+    return Promise.resolve(events);
+  }
+
+  async commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'> {
+    await this.gates.shift();
+    this.sent.push({ shard, commit });
+    const fault = this.commitFaults.shift();
+    if (fault === 'lost-before') throw new Error('connection lost');
+    const outcome = this.apply(shard, commit);
+    if (fault === 'lost-after') throw new Error('connection lost');
+    return outcome;
+  }
+
+  hold(shard: number, on: boolean): Promise<void> {
+    this.shard(shard).held = on;
+    return Promise.resolve();
+  }
+
+  private apply(shard: number, commit: Commit): 'saved' | 'conflict' {
+    const stored = this.shard(shard);
+    if (stored.checkpoint === commit.checkpoint) return 'saved';
+    if (stored.checkpoint !== commit.expectedCheckpoint) return 'conflict';
+    if (commit.options !== '') stored.options = commit.options;
+    for (const { sessionId, state, events } of commit.sessions) {
+      if (state === '') {
+        stored.sessions.delete(sessionId);
+        stored.transcripts.delete(sessionId);
+      } else stored.sessions.set(sessionId, state);
+      const transcript = stored.transcripts.get(sessionId) ?? new Map<number, string>();
+      for (const [position, json] of events) transcript.set(position, json);
+      if (transcript.size > 0) stored.transcripts.set(sessionId, transcript);
+    }
+    setOrDelete(stored.timers, commit.timers);
+    setOrDelete(stored.outbox, commit.outbox);
+    stored.checkpoint = commit.checkpoint;
+    this.saved.push({ shard, from: commit.expectedCheckpoint, to: commit.checkpoint });
+    return 'saved';
+  }
+}
+
+function setOrDelete<T>(map: Map<string, T>, entries: readonly (readonly [string, T | undefined])[]): void {
+  for (const [key, value] of entries) {
+    if (value === undefined) map.delete(key);
+    else map.set(key, value);
+  }
+}

@@ -1,0 +1,115 @@
+import type { LogRecord } from '@flexpush/contracts';
+import { parseTimerMember } from '@flexpush/session';
+import { Dispatcher, type DispatcherSettings } from '../dispatcher';
+import { ShardActor, type ShardSettings } from '../shard-actor';
+import { gmsView, MemoryGms } from './memory-gms';
+import { MemoryLog } from './memory-log';
+import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
+import { MemoryStore } from './memory-store';
+import { fired, isPublic, options, SHARDS } from './records';
+import { turn, VirtualClock } from './virtual-clock';
+
+export const SHARD = 1;
+
+/** What stands outside the processes, and outlives each of them. */
+export class World {
+  readonly clock = new VirtualClock();
+  readonly log = new MemoryLog(() => this.clock.nowMs());
+  readonly store = new MemoryStore();
+  readonly letters = new MemoryLetters();
+  readonly replies = new MemoryReplies();
+  readonly gms = new MemoryGms();
+  private terms = 0;
+
+  /** A process that owns the shard alone, with one GMS node in its view unless told otherwise. */
+  process(given: { shard?: Partial<ShardSettings>; dispatcher?: Partial<DispatcherSettings> } = {}): Process {
+    return new Process(this, ++this.terms, given);
+  }
+
+  /** Appends one log message with these records. */
+  publish(...records: LogRecord[]): number {
+    const [first] = records;
+    const payload = JSON.stringify(records.length === 1 ? first : records);
+    return this.log.publish(SHARD, payload, { isPublic: first !== undefined && isPublic(first) });
+  }
+
+  /** As resend-timer does: claims what is due and appends it, or nothing while the shard is held. */
+  fireDue(): string[] {
+    const { timers, held } = this.store.shard(SHARD);
+    const due = held ? [] : [...timers].filter(([, dueAtMs]) => dueAtMs <= this.clock.nowMs());
+    for (const [member] of due) timers.set(member, this.clock.nowMs() + 5_000);
+    if (due.length > 0) this.publish(fired(...due));
+    return due.map(([member]) => parseTimerMember(member)?.kind ?? '');
+  }
+}
+
+/** One process with one shard: its actor, its dispatcher, and what it logs. */
+export class Process {
+  readonly logger = new MemoryLogger();
+  readonly meter = new MemoryMeter();
+  readonly dispatcher: Dispatcher;
+  readonly actor: ShardActor;
+  readonly deposed: number[] = [];
+  ended: Promise<string> | undefined;
+
+  constructor(
+    readonly world: World,
+    term: number,
+    given: { shard?: Partial<ShardSettings>; dispatcher?: Partial<DispatcherSettings> },
+  ) {
+    const { clock, log, store, letters, replies, gms } = world;
+    const { logger, meter } = this;
+    this.dispatcher = new Dispatcher(
+      { transport: gms, appender: log, clock, logger, meter },
+      { ...DISPATCHER_SETTINGS, nodeId: `actor-${term}`, ...given.dispatcher },
+      (shard) => this.deposed.push(shard),
+    );
+    this.dispatcher.setView(gmsView('gms-a'));
+    this.actor = new ShardActor(
+      SHARD,
+      term,
+      { log, store, letters, replies, dispatcher: this.dispatcher, clock, logger, meter },
+      {
+        shardCount: SHARDS,
+        alias: '101',
+        nodeId: `actor-${term}`,
+        recordsPerBatch: 64,
+        messagesQueuedMax: 64,
+        sessionsCachedMax: 10,
+        replyAgeMaxMs: 10_000,
+        ...given.shard,
+      },
+    );
+  }
+
+  /** Runs until there is nothing to do at this instant. */
+  async start(): Promise<this> {
+    this.ended = this.actor.run();
+    await turn();
+    return this;
+  }
+
+  /** SIGKILL: what is in memory is gone; nothing is written, and nothing is let out any more. */
+  crash(): void {
+    this.dispatcher.pause(true);
+    this.dispatcher.dropShard(SHARD, this.actor.term);
+    void this.actor.stop();
+  }
+}
+
+export const DISPATCHER_SETTINGS: DispatcherSettings = {
+  nodeId: 'actor-1',
+  alias: '101',
+  unsettledPerShardMax: 50,
+  settleDeadlineMs: 20_000,
+  settleLingerMs: 250,
+  unreachableMs: 3_000,
+  gmsNodesMax: 10,
+};
+
+/** A world whose shard has push enabled and, unless told otherwise, nothing else. */
+export function newWorld(): World {
+  const world = new World();
+  world.publish(options(1));
+  return world;
+}
