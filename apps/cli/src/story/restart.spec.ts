@@ -1,4 +1,4 @@
-import type { ServiceProcess } from '@flexpush/testkit';
+import type { RecordedPost, ServiceProcess } from '@flexpush/testkit';
 import { pause, reliable, Story, subscribing, type Chat } from './story';
 
 jest.setTimeout(90_000);
@@ -19,6 +19,8 @@ beforeAll(async () => {
     // A result that dies with NATS is asked for after this time; the plain push behind it waits so long.
     env: { 'session-actor': { FLEXPUSH_SETTLE_DEADLINE_MS: '3000' } },
   });
+  // A schedule must not end by its limit while a loaded machine brings a service back.
+  await story.set(['settings', 'flex-push-resend-attempts', '1000']);
 }, 90_000);
 afterAll(() => story?.stop());
 
@@ -64,7 +66,7 @@ async function expectNothingLost({ waiting, quiet, quietFromMs, plain }: Cast): 
   // confirmed before the crash is not told again.
   const ofBurst = (chat: Chat) => chat.triggers().filter(({ position }) => position === 3);
   await Promise.all(
-    quiet.map((chat) => story.receiver.waitFor(() => ofBurst(chat).length >= 2, RECOVERY_MS)),
+    quiet.map((chat) => chat.untilPosts('two triggers', () => ofBurst(chat).length >= 2, RECOVERY_MS)),
   );
   const late = quiet
     .flatMap((chat) => chat.triggers())
@@ -83,7 +85,8 @@ async function expectNothingLost({ waiting, quiet, quietFromMs, plain }: Cast): 
 async function expectAllPlain(chat: Chat): Promise<void> {
   const indexOf = ({ body }: { body: unknown }) =>
     (body as { message: { messages: { index: number }[] } }).message.messages[0]?.index ?? 0;
-  await story.receiver.waitFor(() => chat.posts().some((post) => indexOf(post) === 2 + BURST), RECOVERY_MS);
+  const hasLast = (posts: RecordedPost[]) => posts.some((post) => indexOf(post) === 2 + BURST);
+  await chat.untilPosts('the last event', hasLast, RECOVERY_MS);
   const indexes = [...new Set(chat.posts().map(indexOf))];
   expect(indexes).toEqual(Array.from({ length: 1 + BURST }, (_, i) => i + 2));
 }

@@ -102,6 +102,8 @@ export class Story {
   /** Records of the internal log since the start, as they were stored. */
   readonly internalRecords: { type: string; [field: string]: unknown }[] = [];
   private chatCount = 0;
+  private readonly postsByDevice = new Map<string, RecordedPost[]>();
+  private sortedPosts = 0;
 
   private constructor(
     readonly stack: Stack,
@@ -236,6 +238,19 @@ export class Story {
     });
   }
 
+  /** What the web server has received for a device, in order. Each post is looked at once, however many tests ask. */
+  postsOf(deviceId: string): RecordedPost[] {
+    const { posts } = this.receiver;
+    for (; this.sortedPosts < posts.length; this.sortedPosts++) {
+      const post = posts[this.sortedPosts] as RecordedPost;
+      const device = (post.body as { deviceId?: string }).deviceId ?? '';
+      const known = this.postsByDevice.get(device);
+      if (known) known.push(post);
+      else this.postsByDevice.set(device, [post]);
+    }
+    return [...(this.postsByDevice.get(deviceId) ?? [])];
+  }
+
   shardOf(sessionId: string): number {
     return shardOf(sessionId, this.stack.shards);
   }
@@ -345,9 +360,7 @@ export class Chat {
 
   /** What the web server has received for this chat's device, in order. */
   posts(): RecordedPost[] {
-    return this.story.receiver.posts.filter(
-      ({ body }) => (body as { deviceId?: string }).deviceId === this.given.deviceId,
-    );
+    return this.story.postsOf(this.given.deviceId);
   }
 
   triggers(): Trigger[] {
@@ -356,14 +369,20 @@ export class Chat {
 
   /** The first so many posts of this chat. */
   async received(count: number, timeoutMs = WAIT_MS): Promise<RecordedPost[]> {
-    const wait = this.story.receiver.waitFor(() => this.posts().length >= count, timeoutMs);
-    await wait.catch((error: unknown) => {
-      const seen = JSON.stringify(this.posts().map(({ body }) => body));
-      throw new Error(`${this.given.deviceId} has no ${count} posts within ${timeoutMs} ms: ${seen}`, {
-        cause: error,
-      });
-    });
+    await this.untilPosts(`${count} posts`, (posts) => posts.length >= count, timeoutMs);
     return this.posts().slice(0, count);
+  }
+
+  /** Resolves when the posts of this chat are as they should be; the error shows what they are instead. */
+  async untilPosts(
+    what: string,
+    condition: (posts: RecordedPost[]) => boolean,
+    timeoutMs = WAIT_MS,
+  ): Promise<void> {
+    await until(what, () => condition(this.posts()), timeoutMs).catch((error: unknown) => {
+      const seen = JSON.stringify(this.posts().map(({ body }) => body));
+      throw new Error(`${this.given.deviceId} did not get ${what}: ${seen.slice(-2_000)}`, { cause: error });
+    });
   }
 
   async triggered(count: number, timeoutMs = WAIT_MS): Promise<Trigger[]> {
