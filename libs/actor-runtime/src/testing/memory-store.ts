@@ -51,11 +51,11 @@ export class MemoryStore implements ShardStore {
 
   /** A copy of everything, for `restore`: a replica that is failed over to later. */
   copy(): Map<number, StoredShard> {
-    return structuredClone(this.shards);
+    return copyOf(this.shards);
   }
 
   restore(copy: Map<number, StoredShard>): void {
-    this.shards = structuredClone(copy);
+    this.shards = copyOf(copy);
   }
 
   async loadShard(
@@ -120,6 +120,21 @@ export class MemoryStore implements ShardStore {
     this.saved.push({ shard, from: commit.expectedCheckpoint, to: commit.checkpoint });
     return 'saved';
   }
+}
+
+function copyOf(shards: Map<number, StoredShard>): Map<number, StoredShard> {
+  return new Map(
+    [...shards].map(([shard, stored]) => [
+      shard,
+      {
+        ...stored,
+        sessions: new Map(stored.sessions),
+        transcripts: new Map([...stored.transcripts].map(([id, events]) => [id, new Map(events)])),
+        timers: new Map(stored.timers),
+        outbox: new Map(stored.outbox),
+      },
+    ]),
+  );
 }
 
 function setOrDelete<T>(map: Map<string, T>, entries: readonly (readonly [string, T | undefined])[]): void {

@@ -26,11 +26,15 @@ export class World {
     return new Process(this, ++this.terms, given);
   }
 
-  /** Appends one log message with these records. */
+  /** Appends the records in order, those of one kind of subject in one message. Returns the last sequence. */
   publish(...records: LogRecord[]): number {
     const [first] = records;
-    const payload = JSON.stringify(records.length === 1 ? first : records);
-    return this.log.publish(SHARD, payload, { isPublic: first !== undefined && isPublic(first) });
+    if (!first) throw new Error('nothing to publish');
+    const other = records.findIndex((record) => isPublic(record) !== isPublic(first));
+    const together = other < 0 ? records : records.slice(0, other);
+    const payload = JSON.stringify(together.length === 1 ? first : together);
+    const seq = this.log.publish(SHARD, payload, { isPublic: isPublic(first) });
+    return other < 0 ? seq : this.publish(...records.slice(other));
   }
 
   /** As resend-timer does: claims what is due and appends it, or nothing while the shard is held. */
