@@ -165,14 +165,23 @@ export class Ownership {
       : `shards without progress: ${stuck.map(({ shard }) => shard).join(', ')}`;
   }
 
+  /**
+   * Beats, and looks at the peers. The detector is asked in between too: asked less often than once per interval, be it
+   * by a millisecond, it takes its asker for paused and gives silent peers a second time-out.
+   */
   private tick(): void {
     if (this.state !== 'up') return;
     const { clock, dispatcher } = this.deps;
+    const halfIntervalMs = this.settings.heartbeatIntervalMs / 2;
     this.beat();
+    this.judge();
     const silentMs = clock.monotonicMs() - this.ownBeatHeardAtMs;
     dispatcher.pause(silentMs > OWN_BEATS_MISSED_MAX * this.settings.heartbeatIntervalMs);
     void this.reconcile();
-    this.cancelTick = clock.after(this.settings.heartbeatIntervalMs, () => this.tick());
+    this.cancelTick = clock.after(halfIntervalMs, () => {
+      this.judge();
+      this.cancelTick = clock.after(halfIntervalMs, () => this.tick());
+    });
   }
 
   private beat(): void {

@@ -1,0 +1,287 @@
+import type { LogRecord, PeerHeartbeat } from '@flexpush/contracts';
+import { Dispatcher } from '../dispatcher';
+import { Ownership } from '../ownership';
+import type { Commit, LogMessage, LogReader, ShardStore } from '../ports';
+import { ShardActor } from '../shard-actor';
+import { gmsView, MemoryGms } from './memory-gms';
+import { MemoryLeases } from './memory-leases';
+import { MemoryLog } from './memory-log';
+import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
+import { MemoryStore } from './memory-store';
+import { isPublic, options, SHARDS } from './records';
+import { DISPATCHER_SETTINGS } from './shard-rig';
+import { FreezableClock, turn, VirtualClock } from './virtual-clock';
+
+export const HEARTBEAT_MS = 250;
+export const DEAD_AFTER_MS = 1_000;
+const PROBE_TIMEOUT_MS = 250;
+const SWEEP_MS = 1_000;
+const LATENCY_MAX_MS = 4;
+
+/**
+ * Several session-actor nodes in one process, sharing the log, the store, the leases and one GMS node, under one clock.
+ * What a node has sent arrives even if the node dies meanwhile; what comes for a frozen node waits until it thaws.
+ */
+export class Cluster {
+  readonly clock = new VirtualClock();
+  readonly log = new MemoryLog(() => this.clock.nowMs());
+  readonly store = new MemoryStore();
+  readonly leases = new MemoryLeases();
+  readonly letters = new MemoryLetters();
+  readonly replies = new MemoryReplies();
+  readonly gms = new MemoryGms();
+  readonly nodes = new Map<string, ClusterNode>();
+  /** Pairs of nodes that do not hear each other, as `a>b`. */
+  readonly cut = new Set<string>();
+  private starts = 0;
+
+  constructor(private seed = 1) {
+    for (let shard = 0; shard < SHARDS; shard++) this.publish(shard, options(1));
+  }
+
+  start(nodeId: string): ClusterNode {
+    const node = new ClusterNode(this, nodeId, `${nodeId}.${++this.starts}`);
+    this.nodes.set(nodeId, node);
+    node.start();
+    return node;
+  }
+
+  publish(shard: number, record: LogRecord): void {
+    this.log.publish(shard, JSON.stringify(record), { isPublic: isPublic(record) });
+  }
+
+  /** A network's delay; the same seed gives the same delays. */
+  delay(): Promise<void> {
+    this.seed = (Math.imul(this.seed, 1_103_515_245) + 12_345) >>> 0;
+    const delayMs = (this.seed >>> 16) % (LATENCY_MAX_MS + 1);
+    return new Promise((resolve) => this.clock.after(delayMs, resolve));
+  }
+
+  isCut(from: string, to: string): boolean {
+    return this.cut.has(`${from}>${to}`);
+  }
+
+  spread(heartbeat: PeerHeartbeat): void {
+    for (const node of this.nodes.values())
+      if (!this.isCut(heartbeat.nodeId, node.nodeId)) node.receive(() => node.ownership.hear(heartbeat));
+  }
+
+  async probe(from: string, to: string): Promise<'alive' | 'no-responders' | 'silent'> {
+    await this.delay();
+    const node = this.nodes.get(to);
+    if (!node || node.state === 'dead') return 'no-responders';
+    if (node.state === 'running' && !this.isCut(from, to) && !this.isCut(to, from)) return 'alive';
+    await new Promise<void>((resolve) => this.clock.after(PROBE_TIMEOUT_MS, resolve));
+    return 'silent';
+  }
+
+  /** Per shard, the nodes that run it and are caught up. */
+  owners(): string[][] {
+    return Array.from({ length: SHARDS }, (_, shard) =>
+      [...this.nodes.values()]
+        .filter((node) => node.state === 'running' && node.ownership.actor(shard)?.isCaughtUp())
+        .map(({ nodeId }) => nodeId),
+    );
+  }
+}
+
+export class ClusterNode {
+  state: 'running' | 'frozen' | 'dead' = 'running';
+  readonly clock: FreezableClock;
+  readonly logger = new MemoryLogger();
+  readonly meter = new MemoryMeter();
+  readonly dispatcher: Dispatcher;
+  readonly ownership: Ownership;
+  private inbox: (() => void)[] = [];
+  private stopWatching: () => void = () => undefined;
+  private differences = new Map<number, string>();
+
+  constructor(
+    private readonly cluster: Cluster,
+    readonly nodeId: string,
+    readonly incarnation: string,
+  ) {
+    const { logger, meter } = this;
+    const clock = (this.clock = new FreezableClock(cluster.clock));
+    this.dispatcher = new Dispatcher(
+      {
+        transport: this.gms(),
+        appender: { append: this.remote(cluster.log.append.bind(cluster.log)) },
+        clock,
+        logger,
+        meter,
+      },
+      { ...DISPATCHER_SETTINGS, nodeId },
+      (shard) => this.ownership.depose(shard, 'newer-term-seen'),
+    );
+    this.dispatcher.setView(gmsView('gms-a'));
+    const { leases } = cluster;
+    this.ownership = new Ownership(
+      {
+        leases: {
+          read: this.remote(leases.read.bind(leases)),
+          take: this.remote(leases.take.bind(leases)),
+          release: this.remote(leases.release.bind(leases)),
+        },
+        peers: {
+          beat: (heartbeat) => void cluster.delay().then(() => cluster.spread(heartbeat)),
+          probe: (peer) => this.hold(cluster.probe(nodeId, peer)),
+        },
+        dispatcher: this.dispatcher,
+        clock,
+        logger,
+        createActor: (shard, term) => this.createActor(shard, term),
+      },
+      {
+        nodeId,
+        incarnation,
+        shardCount: SHARDS,
+        heartbeatIntervalMs: HEARTBEAT_MS,
+        deadAfterMs: DEAD_AFTER_MS,
+        stuckAfterMs: 3_000,
+        peersMax: 10,
+      },
+    );
+  }
+
+  start(): void {
+    this.stopWatching = this.cluster.leases.watch((shard, lease, term) =>
+      this.receive(() => this.ownership.seeLease(shard, lease, term)),
+    );
+    this.ownership.start();
+    this.clock.after(SWEEP_MS, () => void this.sweep());
+  }
+
+  /** SIGTERM; the process ends when all is released. */
+  async leave(): Promise<void> {
+    await this.ownership.stop();
+    this.crash();
+  }
+
+  /** SIGKILL. */
+  crash(): void {
+    this.state = 'dead';
+    this.clock.freeze(true);
+    this.stopWatching();
+  }
+
+  /** SIGSTOP and SIGCONT. */
+  async freeze(frozen: boolean): Promise<void> {
+    if (this.state === 'dead') return;
+    this.state = frozen ? 'frozen' : 'running';
+    this.clock.freeze(frozen);
+    if (!frozen) for (const message of this.inbox.splice(0)) message();
+    await turn();
+  }
+
+  /** Something comes in over the network. */
+  receive(handle: () => void): void {
+    if (this.state === 'frozen') this.inbox.push(handle);
+    else if (this.state === 'running') handle();
+  }
+
+  /** An answer as this node sees it: when it is awake, and never when it is dead. */
+  private hold<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      answer.then(
+        (value) => this.receive(() => resolve(value)),
+        (error: unknown) =>
+          this.receive(() => reject(error instanceof Error ? error : new Error(String(error)))),
+      );
+    });
+  }
+
+  /** A call over the network: it takes effect after a while, and its answer is held like any other. */
+  private remote<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+    return (...args) => this.hold(this.cluster.delay().then(() => call(...args)));
+  }
+
+  private gms() {
+    const { gms } = this.cluster;
+    return {
+      dispatch: this.remote(async (gmsNodeId: string, payload: string) => {
+        const seen = gms.accepted.length;
+        const answer = await gms.dispatch(gmsNodeId, payload);
+        const taken = gms.accepted.slice(seen);
+        void this.cluster.delay().then(() =>
+          this.receive(() => {
+            for (const { shard, job } of taken)
+              this.dispatcher.takeResults(gms.results(gmsNodeId, shard, { [job.id]: 'delivered' }));
+          }),
+        );
+        return answer;
+      }),
+      withdraw: gms.withdraw.bind(gms),
+      announceTerm: gms.announceTerm.bind(gms),
+    };
+  }
+
+  private createActor(shard: number, term: number): ShardActor {
+    const { log, letters, replies } = this.cluster;
+    const { dispatcher, clock, logger, meter } = this;
+    return new ShardActor(
+      shard,
+      term,
+      {
+        log: {
+          state: this.remote(log.state.bind(log)),
+          lastSeqOf: this.remote(log.lastSeqOf.bind(log)),
+          read: this.remote(async (o) => this.reader(await log.read(o))),
+        },
+        store: this.storeOf(this.cluster.store),
+        letters,
+        replies,
+        dispatcher,
+        clock,
+        logger,
+        meter,
+      },
+      {
+        shardCount: SHARDS,
+        alias: '101',
+        nodeId: this.incarnation,
+        recordsPerBatch: 4,
+        messagesQueuedMax: 64,
+        sessionsCachedMax: 10,
+        replyAgeMaxMs: 10_000,
+      },
+    );
+  }
+
+  private reader(reader: LogReader): LogReader {
+    return {
+      next: (max): Promise<LogMessage[]> => this.hold(reader.next(max)),
+      nudge: () => reader.nudge(),
+      waiting: () => reader.waiting(),
+      close: () => reader.close(),
+    };
+  }
+
+  private storeOf(store: MemoryStore): ShardStore {
+    return {
+      loadShard: this.remote(store.loadShard.bind(store)),
+      checkpoints: this.remote(store.checkpoints.bind(store)),
+      loadSessions: this.remote(store.loadSessions.bind(store)),
+      loadTranscript: this.remote(store.loadTranscript.bind(store)),
+      commit: this.remote((shard: number, commit: Commit) => store.commit(shard, commit)),
+      hold: this.remote(store.hold.bind(store)),
+    };
+  }
+
+  /** What the process does once a second. */
+  private async sweep(): Promise<void> {
+    this.clock.after(SWEEP_MS, () => void this.sweep());
+    this.dispatcher.sweep();
+    const actors = this.ownership.actors().filter((actor) => actor.isCaughtUp());
+    const believed = actors.map((actor) => actor.lastCheckpoint());
+    const stored = await this.hold(this.cluster.store.checkpoints(actors.map(({ shard }) => shard)));
+    const before = this.differences;
+    this.differences = new Map();
+    actors.forEach((actor, i) => {
+      if (stored[i] === believed[i]) return;
+      const difference = `${believed[i]} ${stored[i]}`;
+      if (before.get(actor.shard) === difference) this.ownership.depose(actor.shard, 'checkpoint-differs');
+      else this.differences.set(actor.shard, difference);
+    });
+  }
+}
