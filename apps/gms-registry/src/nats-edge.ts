@@ -1,4 +1,4 @@
-import { subjects } from '@flexpush/contracts';
+import { subjects, parseNatsUrl } from '@flexpush/contracts';
 import type { Logger } from '@flexpush/process';
 import type { INestApplication, INestMicroservice } from '@nestjs/common';
 import { Transport, type NatsOptions } from '@nestjs/microservices';
@@ -19,7 +19,7 @@ export function natsOptions(connection: { url: string; name: string }): NatsOpti
   return {
     transport: Transport.NATS,
     options: {
-      servers: connection.url.split(',').map((server) => server.trim()),
+      ...parseNatsUrl(connection.url),
       name: connection.name,
       deserializer: new PlainJsonDeserializer(new Set<string>([subjects.registryView])),
       serializer: new PlainJsonSerializer(),

@@ -3,6 +3,7 @@ export * from './chat-response';
 export * from './ids';
 export * from './log-ids';
 export * from './membership';
+export * from './nats-url';
 export * from './options';
 export * from './push';
 export * from './records';

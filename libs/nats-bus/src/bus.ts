@@ -1,3 +1,4 @@
+import { parseNatsUrl } from '@flexpush/contracts';
 import type { Duplex } from 'node:stream';
 import { coalesceWrites } from './coalesced-writes';
 import { connect, Events, NatsError, type Msg, type NatsConnection } from 'nats';
@@ -162,7 +163,7 @@ class TextMessage implements BusMessage {
 /** Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. */
 export async function connectBus(options: { url: string; name: string } & BusOptions): Promise<NatsBus> {
   const connection = await connect({
-    servers: options.url.split(',').map((server) => server.trim()),
+    ...parseNatsUrl(options.url),
     name: options.name,
     waitOnFirstConnect: true,
     maxReconnectAttempts: -1,
