@@ -3,7 +3,6 @@ import {
   Ownership,
   ShardActor,
   type Appender,
-  type Clock,
   type ShardLog as ShardLogPort,
   type ShardStore,
 } from '@flexpush/actor-runtime';
@@ -22,7 +21,7 @@ import {
   type NatsBus,
   type OptionStore,
 } from '@flexpush/nats-bus';
-import type { ServiceContext, StopStep } from '@flexpush/process';
+import { systemClock, type ServiceContext, type StopStep } from '@flexpush/process';
 import { StateStore, type RedisConnection } from '@flexpush/redis-store';
 import type { SessionActorConfig } from './config';
 import { PrometheusMeter } from './meter';
@@ -35,15 +34,6 @@ const GMS_NODES_MAX = 1_000;
 const PEERS_MAX = 1_000;
 const UNREACHABLE_MS = 3_000;
 const PROVISION_RETRY_MS = 500;
-
-export const systemClock: Clock = {
-  nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  after: (delayMs, task) => {
-    const timer = setTimeout(task, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** One session-actor process: the runtime, wired to NATS and Redis. */
 export class SessionActor {
@@ -117,6 +107,7 @@ export class SessionActor {
       }),
       bus.subscribe(subjects.registryViewChanged, (message) => this.takeView(message.text())),
     );
+    subscriptions.push({ stop: bus.onReconnect(() => dispatcher.hurry()) });
     this.stopWatchingLeases = await leases.watch((shard, { lease, term }) =>
       ownership.seeLease(shard, lease, term),
     );

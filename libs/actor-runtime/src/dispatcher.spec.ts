@@ -390,6 +390,20 @@ describe('Dispatcher', () => {
       expect(new Set(rig.settledIds()).size).toBe(700);
     });
 
+    it('that may have died with a lost connection: asked for again soon, not at the deadline', async () => {
+      const rig = new Rig();
+      await rig.put(entry(MIRA, 1));
+      rig.dispatcher.hurry();
+      await rig.clock.advance(1_999);
+      rig.dispatcher.sweep();
+      await turn();
+      expect(rig.gms.ids('gms-a')).toEqual([`${MIRA}:1`]);
+      await rig.clock.advance(1);
+      rig.dispatcher.sweep();
+      await turn();
+      expect(rig.gms.ids('gms-a')).toEqual([`${MIRA}:1`, `${MIRA}:1`]);
+    });
+
     it('that never come: the same id again to the same node after the deadline', async () => {
       const rig = new Rig();
       await rig.put(entry(MIRA, 1));

@@ -65,6 +65,8 @@ interface Channel {
 
 const NO_NODE_LOG_INTERVAL_MS = 1_000;
 const DISPATCH_RETRY_MS = 100;
+/** After a reconnect; the GMS nodes have to be back too. */
+const HURRIED_DEADLINE_MS = 2_000;
 const DISPATCH_RETRY_MAX_MS = 5_000;
 /** Of all jobs in one dispatch; three bytes each at most, which stays below the server's default max_payload. */
 const DISPATCH_CHARS_MAX = 262_144;
@@ -241,6 +243,16 @@ export class Dispatcher {
         this.uncount(state, flight);
         this.place(state, flight);
       } else this.settle(state, flight, outcome);
+    }
+  }
+
+  /** The connection was lost for a while, and results may have died with it: what is sent is soon asked for again. */
+  hurry(): void {
+    const soonMs = this.deps.clock.nowMs() + HURRIED_DEADLINE_MS;
+    for (const state of this.shards.values()) {
+      for (const flight of state.flights.values()) {
+        if (flight.state === 'sent') flight.deadlineAtMs = Math.min(flight.deadlineAtMs, soonMs);
+      }
     }
   }
 
