@@ -394,6 +394,7 @@ export class Dispatcher {
         return Math.min(DISPATCH_RETRY_MAX_MS, Math.max(DISPATCH_RETRY_MS, answer.retryAfterMs));
       case 'timeout':
         // It may have been taken: the same ids go to the same node again, while it lives.
+        this.deps.logger.warn({ nodeId, jobs: flights.length }, 'dispatch.unanswered');
         return DISPATCH_RETRY_MS;
       case 'no-responders':
         // Of a channel that was dropped meanwhile this says nothing about the node as it is now.

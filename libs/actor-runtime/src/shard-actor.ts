@@ -128,6 +128,14 @@ export class ShardActor {
     return this.checkpoint;
   }
 
+  /**
+   * Where this owner reads: the log, and the last sequence that is folded. undefined before the shard is caught up.
+   * Unlike the checkpoint it is of the present log, also when no record has come since that log lost something.
+   */
+  place(): { createdAt: string; seq: number } | undefined {
+    return this.caughtUp ? { createdAt: this.createdAt, seq: this.nextSeq - 1 } : undefined;
+  }
+
   /** True when records wait but none has been committed for longer than `limitMs` (DESIGN section 10). */
   isStuck(limitMs: number): boolean {
     const waits = this.busy || this.waiting() > 0 || !this.caughtUp;
@@ -258,7 +266,11 @@ export class ShardActor {
       shard: this.shard,
       fromSeq,
       queueMax: this.settings.messagesQueuedMax,
-      onEvent: (event, detail) => this.deps.logger.debug({ shard: this.shard, event, detail }, 'log.reader'),
+      onEvent: (event, detail) =>
+        this.deps.logger[event === 'opened' ? 'debug' : 'warn'](
+          { shard: this.shard, event, detail },
+          'log.reader',
+        ),
     });
     // A stop while it was opened has found no reader to nudge.
     if (this.stopping) this.reader.nudge();
