@@ -35,13 +35,18 @@ const SILENCE_MAX_MS = 4 * SILENCE_MS;
 const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
 const CONSUMER_NOT_FOUND = 10_014;
+/** Newer servers end a pull with these words. */
+const PULL_ENDS = /batch completed|exceed/i;
 
 /**
  * Reads one shard's log in order, in bounded pulls, over an ephemeral pull consumer of its own.
  *
  * R1. Messages come out in sequence order, each once: the consumer's delivery count must grow by one, else the consumer
  *     is made anew from the last message that was in order.
- * R2. At most `queueMax` messages wait here: the next pull is asked for only when there is room for it.
+ * R2. At most `queueMax` messages wait here, and one pull is outstanding: the next is asked for when it is served or has
+ *     expired, and there is room. The expiry is counted here too, because a server may drop an expired pull without a
+ *     word (2.9.10 does under load), and each pull has a reply subject of its own, so that the end of an old one is not
+ *     taken for the end of the present one.
  * R3. When a pull stays silent for longer than three heartbeats and the server does not hold it any more, the consumer
  *     is made anew. So it is after a reconnect, in which every pull is lost.
  * R4. No acks: the checkpoint is the ack.
@@ -53,8 +58,11 @@ export class LogReader {
   private consumer = '';
   private nextSeq: number;
   private delivered = 0;
-  /** Messages asked for and not yet come. */
+  /** Messages asked for by the present pull and not yet come. */
   private asked = 0;
+  private pullCount = 0;
+  private expiry: NodeJS.Timeout | undefined;
+  private inbox = '';
   private lastHeardAtMs = 0;
   private patienceMs = SILENCE_MS;
   private isProbing = false;
@@ -107,6 +115,7 @@ export class LogReader {
   close(): void {
     this.closed = true;
     clearInterval(this.watchdog);
+    clearTimeout(this.expiry);
     this.forgetReconnects();
     this.dropConsumer();
     this.nudge();
@@ -162,8 +171,8 @@ export class LogReader {
     this.delivered = 0;
     this.asked = 0;
     this.lastHeardAtMs = performance.now();
-    const inbox = createInbox();
-    const subscription = this.bus.connection.subscribe(inbox, {
+    this.inbox = createInbox();
+    const subscription = this.bus.connection.subscribe(`${this.inbox}.*`, {
       callback: (error, message) => {
         if (error === null && this.subscription === subscription) this.bus.guard(() => this.hear(message));
       },
@@ -176,7 +185,7 @@ export class LogReader {
     const { reply } = message;
     // Only a message of the log has a reply subject; its headers need not be parsed.
     if (!reply) {
-      this.hearStatus(message.headers);
+      this.hearStatus(message.headers, message.subject);
       return;
     }
     const at = parseDelivery(reply);
@@ -197,29 +206,41 @@ export class LogReader {
     this.pull();
   }
 
-  /** 100 is a heartbeat; 404 and 408 end a pull, with what it still had to give; anything else loses the consumer. */
-  private hearStatus(headers: MsgHdrs | undefined): void {
+  /** 100 is a heartbeat; 404, 408 and most of 409 end a pull; anything else loses the consumer. */
+  private hearStatus(headers: MsgHdrs | undefined, subject: string): void {
     const code = headers?.code ?? 0;
+    const description = headers?.description ?? '';
     if (code === 100) {
       this.patienceMs = SILENCE_MS;
       return;
     }
-    if (code === 404 || code === 408) {
-      const pending = Number(headers?.get('Nats-Pending-Messages')) || 0;
-      this.asked = Math.max(0, this.asked - (pending || this.asked));
-      this.pull();
+    if (code === 404 || code === 408 || (code === 409 && PULL_ENDS.test(description))) {
+      if (subject === this.pullSubject()) this.endPull();
       return;
     }
-    void this.reopen('lost', `${code} ${headers?.description ?? ''}`);
+    void this.reopen('lost', `${code} ${description}`);
+  }
+
+  private pullSubject(): string {
+    return `${this.inbox}.${this.pullCount}`;
+  }
+
+  private endPull(): void {
+    this.asked = 0;
+    this.pull();
   }
 
   /** R2: asks for as much as there is room for, when at least half of the room is free. */
   private pull(): void {
-    if (this.closed || this.opening || this.consumer === '') return;
-    const room = this.options.queueMax - this.queue.length - this.asked;
+    if (this.closed || this.opening || this.consumer === '' || this.asked > 0) return;
+    const room = this.options.queueMax - this.queue.length;
     if (room < this.options.queueMax / 2) return;
-    if (this.asked === 0) this.lastHeardAtMs = performance.now();
-    this.asked += room;
+    this.lastHeardAtMs = performance.now();
+    this.asked = room;
+    this.pullCount++;
+    clearTimeout(this.expiry);
+    this.expiry = setTimeout(() => this.endPull(), PULL_EXPIRES_MS);
+    this.expiry.unref();
     const request = {
       batch: room,
       expires: nanos(PULL_EXPIRES_MS),
@@ -229,7 +250,7 @@ export class LogReader {
       `$JS.API.CONSUMER.MSG.NEXT.${LOG_STREAM}.${this.consumer}`,
       JSON.stringify(request),
       {
-        reply: this.subscription?.getSubject() ?? '',
+        reply: this.pullSubject(),
       },
     );
   }
