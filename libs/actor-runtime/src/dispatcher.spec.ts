@@ -419,16 +419,6 @@ describe('Dispatcher', () => {
     });
   });
 
-  it('asks soon for results that may have died with the connection', async () => {
-    const rig = new Rig();
-    await rig.put(entry(MIRA, 1));
-    rig.dispatcher.hurry();
-    await rig.clock.advance(DISPATCHER_SETTINGS.settleDeadlineMs / 2);
-    rig.dispatcher.sweep();
-    await turn();
-    expect(rig.gms.ids()).toEqual([`${MIRA}:1`, `${MIRA}:1`]);
-  });
-
   describe('confirms (I5)', () => {
     it('of a sent trigger: its node is told', async () => {
       const rig = new Rig();

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { ownerOf } from '@flexpush/membership';
 import { Cluster, DEAD_AFTER_MS, HEARTBEAT_MS } from './testing/cluster';
+import type { CommitFault } from './testing/memory-store';
 import { create, join, message, sessionIn, SHARDS } from './testing/records';
 
 const ALL = Array.from({ length: SHARDS }, (_, shard) => shard);
@@ -273,6 +274,10 @@ type Step =
   | { kind: 'start' | 'leave' | 'crash' | 'freeze' | 'thaw'; node: string }
   | { kind: 'cut' | 'heal'; node: string; other: string }
   | { kind: 'publish'; shard: number }
+  /** Redis loses the next so many commits, or their answers; five in a row end an actor. */
+  | { kind: 'fault'; fault: CommitFault; count: number }
+  /** The lease bucket answers no release, or does again. */
+  | { kind: 'releases'; fail: boolean }
   | { kind: 'wait'; ms: number };
 
 const nodeId = fc.constantFrom('a', 'b', 'c');
@@ -294,6 +299,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('publish' as const), shard: fc.nat(SHARDS - 1) }) },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('fault' as const),
+      fault: fc.constantFrom('lost-before' as const, 'lost-after' as const),
+      count: fc.integer({ min: 1, max: 8 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('releases' as const), fail: fc.boolean() }) },
+  {
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('wait' as const),
@@ -308,6 +322,14 @@ async function perform(cluster: Cluster, one: Step, sent: string[][]): Promise<v
     const texts = sent[one.shard] as string[];
     texts.push(`text ${texts.length}`);
     return cluster.publish(one.shard, message(sessionIn(one.shard), texts.at(-1)));
+  }
+  if (one.kind === 'releases') {
+    cluster.leases.releaseFails = one.fail;
+    return;
+  }
+  if (one.kind === 'fault') {
+    cluster.store.commitFaults.push(...Array<CommitFault>(one.count).fill(one.fault));
+    return;
   }
   const found = cluster.nodes.get(one.node);
   const lives = found !== undefined && found.state !== 'dead';
@@ -335,6 +357,8 @@ describe('Ownership under any schedule', () => {
           }
           for (const one of steps) await perform(cluster, one, sent);
           cluster.cut.clear();
+          cluster.leases.releaseFails = false;
+          cluster.store.commitFaults.length = 0;
           for (const one of cluster.nodes.values()) await one.freeze(false);
           // A frozen node that was told to leave ends now; somebody must be there.
           await cluster.clock.advance(BEATS(2));
