@@ -32,8 +32,8 @@ export function registerBench(program: Command): void {
 function withE2eOptions(command: Command, isByName = false): void {
   command
     .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-    .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 1_000)
-    .option('--in-flight <n>', 'events on their way at once', parseCount, 128)
+    .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 2_000)
+    .option('--in-flight <n>', 'events on their way at once', parseCount, 512)
     .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
     .option('--json', 'print one JSON object as the last line');
   if (isByName) {
