@@ -138,7 +138,8 @@ const allowed = { file: 'libs/nats-bus/src/bus.ts', text: "export { connect } fr
 describe('the lint boundaries', () => {
   let refusals: (string | null)[][];
   beforeAll(() => {
-    const env = { ...process.env, NX_DAEMON: 'false' };
+    // In CI the parser takes a file's content from the disk and not from us, unless it is told that this is no single run.
+    const env = { ...process.env, NX_DAEMON: 'false', TSESTREE_SINGLE_RUN: 'false' };
     // The rule about libs reads the project graph, and passes everything while there is none.
     execFileSync(join(root, 'node_modules', '.bin', 'nx'), ['show', 'projects'], { cwd: root, env });
     const output = execFileSync(

@@ -63,7 +63,11 @@ export class ChatService {
       idempotencyKey === undefined ? randomRecordId() : derivedCreateId(keySecret, service, idempotencyKey);
     const record = createRecord(parsed.value, { id, service, identity, obfuscator, replyTo: callerId });
     const answer = await this.call(record, identity);
-    this.logPushProblem(answer, { chatService: service, sessionId: identity.sessionId, userId: identity.userId });
+    this.logPushProblem(answer, {
+      chatService: service,
+      sessionId: identity.sessionId,
+      userId: identity.userId,
+    });
     // A chat that may not exist is not named: the client starts anew, or repeats with its Idempotency-Key.
     return answer.body.statusCode === 1 ? { ...answer, body: { ...answer.body, chatId: '' } } : answer;
   }
@@ -128,7 +132,10 @@ export class ChatService {
     this.options.log.warn({ recordType: type, recordId: id, sessionId, reason }, 'chat.call-unanswered');
   }
 
-  private logPushProblem(answer: Answer, ids: { chatService: string; sessionId: string; userId: string }): void {
+  private logPushProblem(
+    answer: Answer,
+    ids: { chatService: string; sessionId: string; userId: string },
+  ): void {
     const reason = answer.body.userData?.[replyKeys.pushReason];
     if (reason !== undefined) this.options.log.info({ ...ids, reason }, 'chat.started-without-push');
   }

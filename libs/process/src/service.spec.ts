@@ -17,21 +17,22 @@ function start(env: Record<string, string>) {
     },
   );
   const lines: Record<string, unknown>[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) =>
-    lines.push(JSON.parse(line) as Record<string, unknown>),
-  );
+  const reader = createInterface({ input: child.stdout });
+  reader.on('line', (line) => lines.push(JSON.parse(line) as Record<string, unknown>));
   const seen = async (fact: string) => {
     while (!lines.some(({ msg }) => msg === fact)) await once(child.stdout, 'data');
   };
-  return { child, lines, seen };
+  /** Exit code and signal, when everything that it said is read. */
+  const ended = async () => (await Promise.all([once(child, 'close'), once(reader, 'close')]))[0];
+  return { child, lines, seen, ended };
 }
 
 describe('runService', () => {
   it('stops in the written order, past a step that fails and one that hangs', async () => {
-    const { child, lines, seen } = start({ FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100' });
+    const { child, lines, seen, ended } = start({ FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100' });
     await seen('service.started');
     child.kill('SIGTERM');
-    const [code] = (await once(child, 'close')) as [number];
+    const [code] = (await ended()) as [number];
     expect(code).toBe(0);
     const steps = lines
       .filter(({ msg }) => msg === 'service.stop-step')
@@ -46,23 +47,26 @@ describe('runService', () => {
   });
 
   it('ends with its parent when asked to', async () => {
-    const { child, seen } = start({ FLEXPUSH_EXIT_WITH_PARENT: '1', FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100' });
+    const { child, seen, ended } = start({
+      FLEXPUSH_EXIT_WITH_PARENT: '1',
+      FLEXPUSH_STOP_STEP_TIMEOUT_MS: '100',
+    });
     await seen('service.started');
     child.stdin.end();
-    expect(await once(child, 'close')).toEqual([0, null]);
+    expect(await ended()).toEqual([0, null]);
   });
 
   it('refuses a wrong configuration with exit code 78', async () => {
-    const { child } = start({ FLEXPUSH_HTTP_PORT: 'eighty' });
+    const { child, ended } = start({ FLEXPUSH_HTTP_PORT: 'eighty' });
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    expect(await once(child, 'close')).toEqual([78, null]);
+    expect(await ended()).toEqual([78, null]);
     expect(stderr).toContain('FLEXPUSH_HTTP_PORT');
   });
 
   it('crashes on an error that nobody expected, for the supervisor to start it again', async () => {
-    const { child, lines } = start({ CRASH: '1' });
-    expect(await once(child, 'close')).toEqual([1, null]);
+    const { lines, ended } = start({ CRASH: '1' });
+    expect(await ended()).toEqual([1, null]);
     expect(lines.at(-1)).toMatchObject({ msg: 'process.crashed' });
   });
 });
