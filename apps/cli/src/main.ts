@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { commands } from './commands';
 import { wantsDebug } from './config';
-import { paint } from './output';
+import { paint, printJsonFailure } from './output';
 
 function buildProgram(): Command {
   const program = new Command('flexpush')
@@ -12,14 +12,20 @@ function buildProgram(): Command {
   return program;
 }
 
+let failure = 'the command line was not understood; see --help';
+
 /** Whatever a command throws ends here, as one clear message and exit code 1. */
 function reportFailure(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);
+  failure = message;
   process.stderr.write(`${paint('red', 'error:', process.stderr)} ${message}\n`);
   if (wantsDebug() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = 1;
 }
 
+process.on('exit', (code) => {
+  if (code !== 0 && process.argv.includes('--json')) printJsonFailure(failure);
+});
 // A reader that has had enough, such as `head`, is no failure.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);

@@ -49,7 +49,15 @@ export function printProgress(line: string): void {
 
 /** The result of a command with `--json`: one object on one line, the last line of standard output. */
 export function printJson(result: object): void {
+  isJsonPrinted = true;
   printLine(JSON.stringify(result));
+}
+
+let isJsonPrinted = false;
+
+/** Whoever reads the last line gets an object also from a command that failed before it had a result. */
+export function printJsonFailure(error: string): void {
+  if (!isJsonPrinted) printJson({ verdict: 'fail', error });
 }
 
 /** Prints a verdict by the `--json` convention and sets exit code 1 on "fail". */

@@ -390,6 +390,25 @@ describe('Dispatcher', () => {
       expect(new Set(rig.settledIds()).size).toBe(700);
     });
 
+    it('that a draining node will not take any more: the jobs go to a ready one at once (I6)', async () => {
+      const rig = new Rig(gmsView('gms-a', 'gms-b'));
+      const first = entry(MIRA, 1);
+      rig.gms.always('gms-a', { status: 'busy', retryAfterMs: 100 });
+      rig.gms.always('gms-b', { status: 'busy', retryAfterMs: 100 });
+      await rig.put(first);
+      const at = rig.associations.get(MIRA) ?? '';
+      const other = at === 'gms-a' ? 'gms-b' : 'gms-a';
+      rig.gms.always(other, { status: 'accepted', oldTerms: [] });
+      const view = gmsView('gms-a', 'gms-b');
+      for (const node of view.nodes) if (node.nodeId === at) node.state = 'draining';
+      rig.dispatcher.setView(view);
+      rig.dispatcher.setView(view);
+      await rig.clock.advance(200);
+      rig.dispatcher.setView(view);
+      await turn();
+      expect(rig.gms.ids(other)).toContain(first.job.id);
+    });
+
     it('that may have died with a lost connection: asked for again soon, not at the deadline', async () => {
       const rig = new Rig();
       await rig.put(entry(MIRA, 1));

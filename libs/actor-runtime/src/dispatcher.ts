@@ -218,13 +218,18 @@ export class Dispatcher {
   setView(received: GmsView): void {
     this.view = followView(this.view, received, this.settings.gmsNodesMax);
     const present = new Map(this.view.nodes.map((node) => [node.nodeId as string, node.incarnation]));
+    const ready = new Set<string>(
+      this.view.nodes.filter(({ state }) => state === 'ready').map(({ nodeId }) => nodeId),
+    );
     for (const [nodeId, mark] of this.unreachable) {
       if (present.get(nodeId) !== mark.incarnation) this.unreachable.delete(nodeId);
     }
     this.placeAgain(
       ({ state, nodeId }) =>
         state === 'waiting' ||
-        ((state === 'queued' || state === 'sent') && nodeId !== undefined && !present.has(nodeId)),
+        // A node that drains still tells what became of the jobs it has, but takes no more.
+        (state === 'queued' && nodeId !== undefined && !ready.has(nodeId)) ||
+        (state === 'sent' && nodeId !== undefined && !present.has(nodeId)),
     );
     for (const nodeId of this.channels.keys()) if (!present.has(nodeId)) this.channels.delete(nodeId);
   }
@@ -269,10 +274,16 @@ export class Dispatcher {
     this.expirePlain(nowMs);
   }
 
-  /** Appends what is settled but not yet in the log; for an orderly stop. What the log refuses now is lost to memory only. */
+  /**
+   * Appends what is settled by now but not yet in the log; for an orderly stop. What settles meanwhile, and what the log
+   * refuses, is lost to memory only: the next owner repeats the ids, and the nodes remember them (D5).
+   */
   async flushSettled(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    while (state && state.settled.size > 0) if (!(await this.appendSettled(shard, state))) return;
+    if (!state) return;
+    const rounds = Math.ceil(state.settled.size / BOUNDS.resultsPerRecord) + 1;
+    for (let i = 0; i < rounds && state.settled.size > 0; i++)
+      if (!(await this.appendSettled(shard, state))) return;
   }
 
   counts(): { shards: number; unsettled: number; waiting: number } {

@@ -119,11 +119,12 @@ export class Ownership {
   seeLease(shard: number, owner: { owner: string; incarnation: string } | undefined, term: number): void {
     const owned = this.owned.get(shard);
     this.seenTerms.set(shard, Math.max(term, this.seenTerms.get(shard) ?? 0));
-    if (
-      owned &&
-      term > owned.term &&
-      (owner?.owner !== this.settings.nodeId || owner.incarnation !== this.settings.incarnation)
-    ) {
+    const isOurs = owner?.owner === this.settings.nodeId && owner.incarnation === this.settings.incarnation;
+    const held = this.held.get(shard) ?? 0;
+    // A take whose answer was lost is learnt here: else nobody would run the shard, and nobody could release it (O6).
+    if (isOurs) this.held.set(shard, Math.max(term, held));
+    else if (term > held) this.held.delete(shard);
+    if (owned && term > owned.term && !isOurs) {
       this.depose(shard, 'lease-taken');
     } else if (!owned && owner === undefined) void this.reconcile();
   }
@@ -247,7 +248,13 @@ export class Ownership {
     const missing = [...wanted].filter(
       (shard) => !this.owned.has(shard) && (this.notBeforeMs.get(shard) ?? nowMs) <= nowMs,
     );
-    await Promise.all([this.releaseUnused(wanted), ...missing.map((shard) => this.tryTake(shard))]);
+    // All are waited for, also when one fails: a second try of a shard must not overlap the first.
+    const tries = await Promise.allSettled([
+      this.releaseUnused(wanted),
+      ...missing.map((shard) => this.tryTake(shard)),
+    ]);
+    const failed = tries.find((one) => one.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   /** O6. An actor that ended by itself, or a release that got no answer, leaves such a lease behind. */

@@ -157,10 +157,13 @@ describe('ShardFold', () => {
     expect(tail?.at(-1)?.utcTime).toBe(AT_MS + 900);
   });
 
-  it('skips records that were refused before', () => {
+  it('skips records that were refused before, but not another that stands there in a new log', () => {
     const rig = new Rig(...chat());
-    const batch = rig.at([{ seq: 10, index: 3, record: message(CHAT) }], new Set(['10.3']));
-    expect([batch.notifications, batch.writes.sessions]).toEqual([[], []]);
+    const atMs = 1_790_000_100_000;
+    const at = { seq: 10, index: 3, record: message(CHAT), atMs };
+    const skipped = rig.at([at], new Set([`10.3.${atMs}`]));
+    expect([skipped.notifications, skipped.writes.sessions]).toEqual([[], []]);
+    expect(rig.at([at], new Set([`10.3.${atMs - 1}`])).writes.sessions).toHaveLength(1);
   });
 
   it('refuses a record that makes the fold throw, and goes on', () => {

@@ -130,7 +130,7 @@ export class ShardFold {
     for (const placed of records) {
       // A refused record moved the time when it was first met, so it does in a replay.
       this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
-      if (skips.has(`${placed.seq}.${placed.index}`)) continue;
+      if (skips.has(`${placed.seq}.${placed.index}.${placed.atMs}`)) continue;
       const { decoded } = placed;
       if (decoded.kind === 'malformed') refuse(batch, placed, decoded.reason, decoded.shown);
       else this.foldRecord(placed, decoded.record, { batch, changes });

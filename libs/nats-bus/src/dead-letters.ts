@@ -26,18 +26,19 @@ export class DeadLetters {
 
   /** Stores the letter and the note; resolves when both are stored, so that the commit may pass the record. */
   async refuse(letter: DeadLetter): Promise<void> {
-    const at = `${letter.shard}.${letter.seq}.${letter.index}`;
+    // With its time: in a log that was recreated or cut short, another record may come to stand at this place.
+    const at = `${letter.shard}.${letter.seq}.${letter.index}.${letter.atMs}`;
     const payload = JSON.stringify({ v: 1, ...letter });
     await Promise.all([
       this.bus.connection.jetstream().publish(subjects.deadLetter(letter.shard), payload, {
-        msgID: `dead-${at}-${letter.atMs}`,
+        msgID: `dead-${at}`,
         timeout: 5_000,
       }),
       this.kv.put(at, letter.reason.slice(0, 200)),
     ]);
   }
 
-  /** The notes of a shard, as `<sequence>.<index>`. */
+  /** The notes of a shard, as `<sequence>.<index>.<time, epoch ms>`. */
   async skips(shard: number): Promise<Set<string>> {
     const noted = new Set<string>();
     const prefix = `${shard}.`;

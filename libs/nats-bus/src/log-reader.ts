@@ -31,7 +31,7 @@ const PULL_EXPIRES_MS = 5_000;
 const IDLE_HEARTBEAT_MS = 500;
 const SILENCE_MS = 3 * IDLE_HEARTBEAT_MS;
 /** The patience doubles up to this while the server holds the pull but is too busy for heartbeats. */
-const SILENCE_MAX_MS = 4 * SILENCE_MS;
+const SILENCE_MAX_MS = 3 * SILENCE_MS;
 const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
 const CONSUMER_NOT_FOUND = 10_014;
@@ -170,6 +170,7 @@ export class LogReader {
     this.consumer = name;
     this.delivered = 0;
     this.asked = 0;
+    this.patienceMs = SILENCE_MS;
     this.lastHeardAtMs = performance.now();
     this.inbox = createInbox();
     const subscription = this.bus.connection.subscribe(`${this.inbox}.*`, {

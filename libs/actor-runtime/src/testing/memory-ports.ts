@@ -16,7 +16,7 @@ export class MemoryLetters implements DeadLetters {
     }
     this.letters.push(letter);
     const notes = this.notes.get(letter.shard) ?? new Set<string>();
-    notes.add(`${letter.seq}.${letter.index}`);
+    notes.add(`${letter.seq}.${letter.index}.${letter.atMs}`);
     this.notes.set(letter.shard, notes);
     this.onRefuse(letter);
   }
