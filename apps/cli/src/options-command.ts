@@ -1,6 +1,7 @@
 import {
   checkOption,
   describeRange,
+  findOption,
   optionCatalogue,
   optionKey,
   parseOptionKey,
@@ -106,11 +107,10 @@ async function list(given: OptionsCommandOptions): Promise<void> {
 
 /** Throws for an option that is not in the catalogue, so that a typing error never looks like an unset one. */
 function specOf(at: { section: string; name: string }): OptionSpec {
-  const checked = checkOption(at.section, at.name, '');
-  const spec = optionCatalogue.find((one) => one.name === at.name);
-  if (checked.kind === 'refused' && !checked.reason.startsWith(`${at.section}/`))
-    throw new Error(checked.reason);
-  return spec as OptionSpec;
+  const spec = findOption(at.section, at.name);
+  if (spec) return spec;
+  const refused = checkOption(at.section, at.name, '');
+  throw new Error(refused.kind === 'refused' ? refused.reason : `no option ${at.section}/${at.name}`);
 }
 
 async function get(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {

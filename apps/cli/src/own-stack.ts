@@ -1,11 +1,13 @@
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
-import { startStack, type Stack, type StackOptions } from '@flexpush/stack';
+import { startStack, waitHttpReady, type Stack, type StackOptions } from '@flexpush/stack';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Options to set before anything happens: [section, name, value]. */
 export type OptionSetting = readonly [section: string, name: string, value: string];
+
+const READY_TIMEOUT_MS = 30_000;
 
 /** Runs a task against a stack of its own, in a temporary folder and on free ports; everything is gone afterwards. */
 export async function withOwnStack<T>(
@@ -49,17 +51,6 @@ async function setOptions(natsUrl: string, options: readonly OptionSetting[]): P
 
 /** A session-actor is ready again when all its shards fold with the new options. */
 async function untilReady(stack: Stack): Promise<void> {
-  const urls = stack.servicesOf('session-actor').map(({ url }) => `${url}/readyz`);
-  const deadlineMs = performance.now() + 30_000;
-  for (const url of urls) {
-    while (
-      !(await fetch(url).then(
-        (response) => response.ok,
-        () => false,
-      ))
-    ) {
-      if (performance.now() > deadlineMs) throw new Error(`${url} does not become ready`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
+  const actors = stack.servicesOf('session-actor');
+  await Promise.all(actors.map(({ url }) => waitHttpReady(url, { timeoutMs: READY_TIMEOUT_MS })));
 }

@@ -1,5 +1,5 @@
-import { subscriptionKey, type PushJob } from '@flexpush/contracts';
-import type { PositionedEvent, Work } from './effects';
+import { subscriptionKey, type PushJob, type SubscriptionRequest } from '@flexpush/contracts';
+import type { FoldContext, PositionedEvent, Work } from './effects';
 import type { Participant, Subscription } from './session';
 
 /** Kinds of chat events, as option `filtering_chat_events` names them. */
@@ -58,8 +58,8 @@ function common(work: Work, participant: Subscribed) {
 }
 
 /** Content goes out when the user data flag or the service option says so; an explicit user data `false` wins (CONTRACT 6 #18). */
-function wantsPayload(work: Work, subscription: Subscription): boolean {
-  return subscription.includePayload ?? work.options.includePayload;
+export function wantsPayload({ options }: FoldContext, subscription: SubscriptionRequest): boolean {
+  return subscription.includePayload ?? options.includePayload;
 }
 
 function pushPlain(work: Work, participant: Subscribed, event?: PositionedEvent): void {

@@ -1,11 +1,10 @@
 import { BOUNDS, replyKeys, type PublicRecord, type RecordOf } from '@flexpush/contracts';
 import type { FoldContext, Outcome, Reply, Work } from './effects';
 import { climb, startInactivity } from './inactivity';
-import { resend } from './push';
+import { isSubscribed, resend, wantsPayload } from './push';
 import { noteId } from './recent-ids';
 import { answerAgain, foldRequest, isRequest, sayTyping, type RequestRecord } from './requests';
 import { copySession, findParticipant, SESSION_VERSION, type Participant, type Session } from './session';
-import { isSubscribed } from './push';
 import { closeSession, hasRoom, PURGE_DELAY_MS, removeParticipant, say } from './transcript';
 import { timerMember, timersOf, type TimerName } from './timers';
 
@@ -107,7 +106,7 @@ function create(
       fields: { sessionId: record.sessionId, reason: problem ?? 'not-requested' },
     });
   }
-  if (customer.subscription?.resend && !(customer.subscription.includePayload ?? options.includePayload)) {
+  if (customer.subscription?.resend && !wantsPayload(context, customer.subscription)) {
     work.effects.push({
       kind: 'tell',
       fact: 'push.resend-without-payload',

@@ -40,10 +40,6 @@ export class PushInbox {
     return this.pushes;
   }
 
-  find(wanted: (push: SeenPush) => boolean): SeenPush | undefined {
-    return this.pushes.find(wanted);
-  }
-
   /** The first push like this that was not taken yet, and takes it; undefined when none comes in time. */
   async take(wanted: (push: SeenPush) => boolean, patienceMs: number): Promise<SeenPush | undefined> {
     const push = await this.wait((one) => !this.taken.has(one) && wanted(one), patienceMs);
