@@ -12,6 +12,8 @@ const counters: Record<MeterName, string> = {
   jobsRefusedByTerm: 'Dispatches refused because a newer owner exists',
   notificationsDropped: 'Plain notifications dropped at their bound',
   noNodeFound: 'Notifications that found no GMS node and wait',
+  snapshotsWritten: 'Sessions written beside the log',
+  snapshotsRestored: 'Sessions restored from beside the log',
   settleDeadlines: 'Notifications sent again because no result came',
 };
 

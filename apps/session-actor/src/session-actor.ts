@@ -18,6 +18,7 @@ import {
   probeMapping,
   ShardCountError,
   ShardLog,
+  SnapshotStore,
   type NatsBus,
   type OptionStore,
 } from '@flexpush/nats-bus';
@@ -68,15 +69,16 @@ export class SessionActor {
   ): Promise<SessionActor> {
     const { config, log } = context;
     await provision(context, bus);
-    const [leases, letters, shardLog, options] = await Promise.all([
+    const [leases, letters, snapshots, shardLog, options] = await Promise.all([
       LeaseStore.open(bus),
       DeadLetters.open(bus),
+      SnapshotStore.open(bus),
       ShardLog.open(bus),
       openOptionStore(bus, { onBad: (bad) => log.error(bad, 'option.bad') }),
     ]);
     const store = new StateStore(redis);
     const appender = new LogAppender(bus, { writerId: context.nodeId });
-    const parts = buildRuntime(context, { bus, leases, letters, shardLog, store, appender });
+    const parts = buildRuntime(context, { bus, leases, letters, snapshots, shardLog, store, appender });
     const feed = new OptionFeed({
       appender,
       clock: systemClock,
@@ -248,13 +250,14 @@ function buildRuntime(
     bus: NatsBus;
     leases: LeaseStore;
     letters: DeadLetters;
+    snapshots: SnapshotStore;
     shardLog: ShardLogPort;
     store: ShardStore;
     appender: Appender;
   },
 ): { dispatcher: Dispatcher; ownership: Ownership } {
   const { config, log, nodeId, incarnation, operations } = context;
-  const { bus, leases, letters, shardLog, store, appender } = ports;
+  const { bus, leases, letters, snapshots, shardLog, store, appender } = ports;
   const meter = new PrometheusMeter(operations.registry, {
     shards: { help: 'Shards run by this node', read: () => dispatcher.counts().shards },
     unsettled: { help: 'Notifications with GMS nodes', read: () => dispatcher.counts().unsettled },
@@ -292,7 +295,17 @@ function buildRuntime(
     new ShardActor(
       shard,
       term,
-      { log: shardLog, store, letters, replies, dispatcher, clock: systemClock, logger: log, meter },
+      {
+        log: shardLog,
+        store,
+        snapshots,
+        letters,
+        replies,
+        dispatcher,
+        clock: systemClock,
+        logger: log,
+        meter,
+      },
       {
         shardCount: config.FLEXPUSH_SHARDS,
         alias: config.FLEXPUSH_ALIAS,

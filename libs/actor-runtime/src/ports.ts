@@ -24,6 +24,8 @@ export interface LogState {
   createdAt: string;
   firstSeq: number;
   lastSeq: number;
+  /** Records older than this leave the log; undefined: none does. */
+  ageMaxMs?: number | undefined;
 }
 
 export interface ShardLog {
@@ -51,6 +53,41 @@ export interface Commit {
   sessions: { sessionId: string; state: string; events: [position: number, json: string][] }[];
   timers: [member: string, dueAtMs: number | undefined][];
   outbox: [key: string, job: string | undefined][];
+  /** When each session was created or last written beside the log, epoch ms; undefined removes. */
+  snapshots: [sessionId: string, atMs: number | undefined][];
+}
+
+/** One session beside the log, whole (DESIGN section 6). */
+export interface SessionSnapshot {
+  sessionId: string;
+  /** Creation time of the stream that the session's place counts in. */
+  createdAt: string;
+  /** Where the session is folded to. */
+  seq: number;
+  /** When it was taken, epoch ms of the fold. */
+  atMs: number;
+  /** As stored. */
+  state: string;
+  events: [position: number, json: string][];
+  /** Its unsettled notifications, as stored. */
+  outbox: string[];
+}
+
+/** The options of a shard, by the place in the log from which each was in force. */
+export interface OptionHistory {
+  createdAt: string;
+  /** In the order of the log; the text is as stored with the shard. */
+  entries: { seq: number; options: string }[];
+}
+
+export interface Snapshots {
+  /** 'older': a newer one of this stream is there already. */
+  write(shard: number, snapshot: SessionSnapshot): Promise<'stored' | 'older'>;
+  remove(shard: number, sessionId: string): Promise<void>;
+  /** Every session of the shard that has one, a bounded number at a time. */
+  read(shard: number): AsyncIterable<SessionSnapshot[]>;
+  readOptions(shard: number): Promise<OptionHistory | undefined>;
+  writeOptions(shard: number, history: OptionHistory): Promise<void>;
 }
 
 export interface ShardStore {
@@ -64,6 +101,10 @@ export interface ShardStore {
   ): Promise<(string | null)[]>;
   commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'>;
   hold(shard: number, on: boolean): Promise<void>;
+  /** Sessions created or last written beside the log before `beforeMs`, the oldest first. */
+  oldestSnapshots(shard: number, range: { beforeMs: number; limit: number }): Promise<string[]>;
+  /** Notes that these were written beside the log; ones that are gone meanwhile stay gone. */
+  noteSnapshots(shard: number, snapshots: [sessionId: string, atMs: number][]): Promise<void>;
 }
 
 export interface DeadLetter {
@@ -144,4 +185,6 @@ export type MeterName =
   | 'jobsRefusedByTerm'
   | 'notificationsDropped'
   | 'noNodeFound'
-  | 'settleDeadlines';
+  | 'settleDeadlines'
+  | 'snapshotsWritten'
+  | 'snapshotsRestored';

@@ -6,6 +6,8 @@ export interface CachedSession {
   session: Session | undefined;
   /** Where it is folded to; older records are skipped. */
   foldedTo: { seq: number; index: number };
+  /** It came from a snapshot and is ahead of the shard: records up to `foldedTo` are in it already. */
+  isAhead?: boolean | undefined;
   /** Association: user id -> GMS node id. Soft: it is never input to the fold. */
   nodes: Record<string, string>;
   /** JSON of the newest events, so that usual refreshes need no read. `tail[0]` is at position `tailFirst`. */
@@ -29,6 +31,8 @@ export class NewerStateError extends Error {
 interface Stored {
   q: [number, number];
   n?: Record<string, string>;
+  /** 1: ahead of the shard. */
+  a?: 1;
   s: Session;
 }
 
@@ -44,6 +48,7 @@ export function parseSession(sessionId: string, text: string | null): CachedSess
   return {
     session: stored.s,
     foldedTo: { seq, index },
+    isAhead: stored.a === 1,
     nodes: stored.n ?? {},
     tail: [],
     tailFirst: stored.s.nextPosition,
@@ -54,6 +59,7 @@ export function parseSession(sessionId: string, text: string | null): CachedSess
 export function formatSession(cached: CachedSession): string {
   if (!cached.session) return '';
   const stored: Stored = { q: [cached.foldedTo.seq, cached.foldedTo.index], s: cached.session };
+  if (cached.isAhead) stored.a = 1;
   if (Object.keys(cached.nodes).length > 0) stored.n = cached.nodes;
   return JSON.stringify(stored);
 }

@@ -12,16 +12,20 @@ import type {
   LogState,
   Meter,
   ReplyTransport,
+  OptionHistory,
   ShardLog,
   ShardStore,
+  Snapshots,
 } from './ports';
 import { renderReplies } from './replies';
 import { parseSession } from './session-cache';
+import { adoptLog, restoreShard, takeSnapshots, withChanges } from './snapshots';
 import { placeRecord, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
 
 export interface ShardActorDeps {
   log: ShardLog;
   store: ShardStore;
+  snapshots: Snapshots;
   letters: DeadLetters;
   replies: ReplyTransport;
   dispatcher: Dispatcher;
@@ -51,6 +55,9 @@ const COMMIT_TRIES_MAX = 5;
 /** Log content in one batch; a single message may be as large as the log lets it. */
 const BATCH_BYTES_MAX = 1_048_576;
 const LETTERS_AT_ONCE = 64;
+/** How often a shard looks for sessions that the log will soon not hold any more, and how many it takes then. */
+const SNAPSHOT_LOOK_MS = 10_000;
+const SNAPSHOTS_PER_LOOK = 50;
 const ENTRIES_AT_ONCE = 256;
 /** What the log may have lost in a power cut is looked for from so long before the checkpoint (DESIGN section 5). */
 const TRUNCATED_BACK_MS = 10_000;
@@ -65,8 +72,10 @@ const TRUNCATED_BACK_MS = 10_000;
  *     log never goes out again (I5).
  * S4. While unsettled notifications stand at their bound, no further batch is read (I9).
  * S5. A batch is bounded by messages, records and bytes; what was read beyond that waits for the next one (I9).
- * S6. No stored session is newer than the checkpoint. One that seems to be was folded from a log that has lost its end
+ * S6. No stored session is newer than the checkpoint, unless a restore put it ahead and marked it so. One that seems to be was folded from a log that has lost its end
  *     or was recreated since; its place in the log means nothing any more, and its new records must not be skipped.
+ * S7. A snapshot of a session is what one commit has left, and is taken before half of the log's age has passed over
+ *     its creation or its last snapshot, so that log and snapshots together always hold the whole session (I8).
  */
 export class ShardActor {
   private fold!: ShardFold;
@@ -86,6 +95,12 @@ export class ShardActor {
   /** Older records were folded before the log lost its end; they are passed over. */
   private resumeAtMs = 0;
   private loop: Promise<ActorEnd> | undefined;
+  private optionHistory: OptionHistory | undefined;
+  private knowsOptionHistory = false;
+  /** Records leave the log at this age. */
+  private logAgeMaxMs: number | undefined;
+  private wantsSnapshots = false;
+  private cancelLook: (() => void) | undefined;
 
   constructor(
     readonly shard: number,
@@ -163,6 +178,7 @@ export class ShardActor {
   }
 
   private close(): void {
+    this.cancelLook?.();
     this.reader?.close();
     this.deps.dispatcher.dropShard(this.shard, this.term);
   }
@@ -180,6 +196,7 @@ export class ShardActor {
       if (this.stopping) break;
       await this.deps.dispatcher.room(this.shard);
       if (this.stopping) break;
+      if (this.wantsSnapshots) await this.keepSnapshots();
       const messages = await this.nextMessages();
       if (messages.length === 0) continue;
       end = await this.foldBatch(messages);
@@ -203,16 +220,18 @@ export class ShardActor {
   private async acquire(): Promise<void> {
     const { log, store, logger, letters, dispatcher } = this.deps;
     await store.hold(this.shard, true);
-    const [stored, state] = await Promise.all([store.loadShard(this.shard), log.state()]);
+    const [state, lastSeq] = await Promise.all([log.state(), log.lastSeqOf(this.shard)]);
+    this.createdAt = state.createdAt;
+    this.logAgeMaxMs = state.ageMaxMs;
+    this.barrierSeq = lastSeq;
+    const stored = await this.loadShard(state);
     const from = parseCheckpoint(stored.checkpoint);
     this.checkpoint = stored.checkpoint;
-    this.createdAt = state.createdAt;
     this.fold = new ShardFold(
       Outbox.parse(stored.outbox),
       { options: stored.options, atMs: from?.foldTimeMs ?? 0 },
       this.settings.sessionsCachedMax,
     );
-    this.barrierSeq = await log.lastSeqOf(this.shard);
     dispatcher.addShard(this.shard, this.term, (subscription, nodeId) =>
       this.associate(subscription, nodeId),
     );
@@ -225,24 +244,50 @@ export class ShardActor {
     );
   }
 
-  /** Finds the place behind the checkpoint, in a log that may not be the one that the checkpoint was made of. */
+  /** What is stored, completed by snapshots where the log alone does not bring it back (DESIGN sections 5 and 6). */
+  private async loadShard(state: LogState): Promise<Awaited<ReturnType<ShardStore['loadShard']>>> {
+    const { shard } = this;
+    const { store, snapshots, logger, meter } = this.deps;
+    const stored = await store.loadShard(shard);
+    const from = parseCheckpoint(stored.checkpoint);
+    const batchIdPrefix = `${this.settings.nodeId}.${this.term}`;
+    if (from && from.createdAt !== state.createdAt) {
+      const outbox = Outbox.parse(stored.outbox).all();
+      const sessions = await adoptLog({ store, snapshots }, shard, {
+        stored: { ...stored, outbox },
+        log: state,
+        batchIdPrefix,
+      });
+      logger.error({ shard, was: from.createdAt, is: state.createdAt, sessions }, 'log.recreated');
+      return store.loadShard(shard);
+    }
+    // The checkpoint's own record may be gone without any loss: it is folded.
+    if (from && from.seq + 1 >= state.firstSeq) return stored;
+    if (from && state.lastSeq < from.seq) return stored;
+    const restored = await restoreShard({ store, snapshots }, shard, {
+      checkpoint: stored.checkpoint,
+      log: state,
+      lastSeqOfShard: this.barrierSeq,
+      batchIdPrefix,
+    });
+    if (from)
+      logger.warn(
+        { shard, checkpointSeq: from.seq, firstSeq: state.firstSeq, restored },
+        'log.expired-behind-checkpoint',
+      );
+    if (restored > 0) {
+      meter.count('snapshotsRestored', restored);
+      logger.warn({ shard, sessions: restored }, 'shard.restored-from-snapshots');
+    }
+    return store.loadShard(shard);
+  }
+
+  /** Finds the place behind the checkpoint, in a log that may have lost something. */
   private async openReader(from: Checkpoint | undefined, state: LogState): Promise<void> {
     const { shard } = this;
     const { logger } = this.deps;
-    if (!from) return this.read(1);
-    if (from.createdAt !== state.createdAt) {
-      logger.error({ shard, was: from.createdAt, is: state.createdAt }, 'log.recreated');
-      return this.read(1);
-    }
-    if (from.seq < state.firstSeq) {
-      // The checkpoint's own record may be gone without any loss: it is folded.
-      if (from.seq + 1 < state.firstSeq)
-        logger.error(
-          { shard, checkpointSeq: from.seq, firstSeq: state.firstSeq },
-          'log.expired-behind-checkpoint',
-        );
-      return this.read(from.seq + 1);
-    }
+    if (!from || from.seq === 0) return this.read(1);
+    if (from.seq < state.firstSeq) return this.read(from.seq + 1);
     if (await this.readsOn(from)) return;
     logger.error({ shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
     this.resumeAtMs = from.atMs - TRUNCATED_BACK_MS;
@@ -292,6 +337,7 @@ export class ShardActor {
     }
     if (this.stopping) return;
     await this.deps.store.hold(this.shard, false);
+    this.lookForSnapshots();
     this.deps.logger.debug(
       { shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length },
       'shard.caught-up',
@@ -318,6 +364,7 @@ export class ShardActor {
       batchId: `${settings.nodeId}.${this.term}.${this.batchCount++}`,
     });
     await this.refuseRecords(batch);
+    await this.noteOptions(batch);
     const saved = await this.commit(batch, checkpoint);
     if (saved === 'conflict') {
       this.deps.meter.count('commitConflicts');
@@ -363,7 +410,8 @@ export class ShardActor {
     wanted.forEach((sessionId, i) => {
       const cached = parseSession(sessionId, texts[i] ?? null);
       // S6
-      if (cached.foldedTo.seq >= this.nextSeq) cached.foldedTo = { seq: this.nextSeq - 1, index: 0 };
+      if (cached.foldedTo.seq >= this.nextSeq && !cached.isAhead)
+        cached.foldedTo = { seq: this.nextSeq - 1, index: 0 };
       this.fold.sessions.set(sessionId, cached);
     });
   }
@@ -378,6 +426,78 @@ export class ShardActor {
         this.deps.logger.warn({ shard, seq, index, reason }, 'record.refused');
       this.deps.meter.count('recordsRefused', some.length);
     }
+  }
+
+  /** Before the commit, as with dead letters: a replay must fold every record with the options of its time. */
+  private async noteOptions(batch: FoldedBatch): Promise<void> {
+    if (batch.optionChanges.length === 0) return;
+    const { snapshots } = this.deps;
+    if (!this.knowsOptionHistory) {
+      this.optionHistory = await snapshots.readOptions(this.shard);
+      this.knowsOptionHistory = true;
+    }
+    const history = withChanges(this.optionHistory, this.createdAt, batch.optionChanges);
+    if (!history) return;
+    await snapshots.writeOptions(this.shard, history);
+    this.optionHistory = history;
+  }
+
+  private lookForSnapshots(): void {
+    if (this.logAgeMaxMs === undefined || this.stopping) return;
+    const lookMs = Math.min(SNAPSHOT_LOOK_MS, this.logAgeMaxMs / 10);
+    this.cancelLook = this.deps.clock.after(lookMs, () => {
+      this.wantsSnapshots = true;
+      this.reader?.nudge();
+    });
+  }
+
+  /** S7: read between two commits; written while the shard goes on. */
+  private async keepSnapshots(): Promise<void> {
+    const { shard, deps } = this;
+    const { store, logger } = deps;
+    this.wantsSnapshots = false;
+    const atMs = this.fold.timeMs();
+    const beforeMs = deps.clock.nowMs() - (this.logAgeMaxMs ?? 0) / 2;
+    try {
+      const sessionIds = await store.oldestSnapshots(shard, { beforeMs, limit: SNAPSHOTS_PER_LOOK });
+      const taken = await takeSnapshots(store, shard, sessionIds, {
+        createdAt: this.createdAt,
+        atMs: Math.max(atMs, beforeMs + 1),
+        outbox: sessionIds.length === 0 ? [] : this.fold.outbox.all(),
+      });
+      void this.writeSnapshots(taken);
+    } catch (error) {
+      logger.warn({ shard, err: error }, 'snapshot.failed');
+      this.lookForSnapshots();
+    }
+  }
+
+  private async writeSnapshots(taken: Awaited<ReturnType<typeof takeSnapshots>>): Promise<void> {
+    const { shard } = this;
+    const { store, snapshots, logger, meter, clock } = this.deps;
+    try {
+      await Promise.all(taken.map((snapshot) => snapshots.write(shard, snapshot)));
+      await store.noteSnapshots(
+        shard,
+        taken.map(({ sessionId }) => [sessionId, clock.nowMs()]),
+      );
+      meter.count('snapshotsWritten', taken.length);
+    } catch (error) {
+      logger.warn({ shard, sessions: taken.length, err: error }, 'snapshot.failed');
+    }
+    this.lookForSnapshots();
+  }
+
+  /** A session that was never old enough, in this log, has no snapshot. */
+  private forgetSnapshot(sessionId: string, createdAtMs: number): void {
+    const { snapshots, logger } = this.deps;
+    const ageMs = this.fold.timeMs() - createdAtMs;
+    const isYoung = ageMs < (this.logAgeMaxMs ?? Number.POSITIVE_INFINITY) / 2;
+    if (isYoung && createdAtMs >= Date.parse(this.createdAt)) return;
+    snapshots.remove(this.shard, sessionId).catch((error: unknown) => {
+      // It would be restored by a rebuild, found ended, and purged again.
+      logger.warn({ shard: this.shard, sessionId, err: error }, 'snapshot.not-removed');
+    });
   }
 
   /** The same batch may be sent again: the script knows it by its checkpoint. */
@@ -421,6 +541,7 @@ export class ShardActor {
         dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
     }
     for (const { fact, fields } of batch.facts) logger.info(fields, fact);
+    for (const { sessionId, createdAtMs } of batch.purged) this.forgetSnapshot(sessionId, createdAtMs);
     await this.reply(batch);
   }
 

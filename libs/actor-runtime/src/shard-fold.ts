@@ -52,6 +52,10 @@ export interface FoldedBatch {
   dropped: OutboxEntry[];
   letters: Omit<DeadLetter, 'shard'>[];
   facts: Extract<Effect, { kind: 'tell' }>[];
+  /** Sessions that are gone, with their time of creation, epoch ms. */
+  purged: { sessionId: string; createdAtMs: number }[];
+  /** Where options changed, for a replay that begins behind it. */
+  optionChanges: { seq: number; options: string }[];
   /** Records of the batch that were folded. */
   records: number;
 }
@@ -61,6 +65,7 @@ interface Changes {
   timers: Map<string, number | undefined>;
   outbox: Map<string, string | undefined>;
   options: boolean;
+  snapshots: Map<string, number | undefined>;
 }
 
 /**
@@ -116,7 +121,7 @@ export class ShardFold {
   /** Folds records in order; every session they touch must be in memory. */
   fold(records: readonly PlacedRecord[], skips: ReadonlySet<string>): FoldedBatch {
     const batch: FoldedBatch = {
-      writes: { options: '', sessions: [], timers: [], outbox: [] },
+      writes: { options: '', sessions: [], timers: [], outbox: [], snapshots: [] },
       replies: [],
       notifications: [],
       withdrawals: [],
@@ -124,9 +129,17 @@ export class ShardFold {
       dropped: [],
       letters: [],
       facts: [],
+      purged: [],
+      optionChanges: [],
       records: 0,
     };
-    const changes: Changes = { sessions: new Map(), timers: new Map(), outbox: new Map(), options: false };
+    const changes: Changes = {
+      sessions: new Map(),
+      timers: new Map(),
+      outbox: new Map(),
+      options: false,
+      snapshots: new Map(),
+    };
     for (const placed of records) {
       // A refused record moved the time when it was first met, so it does in a replay.
       this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
@@ -149,7 +162,7 @@ export class ShardFold {
       case 'probe':
         return;
       case 'options.changed':
-        this.foldOptions(record, into.changes);
+        this.foldOptions(placed, record, into);
         return;
       case 'push.settled':
         this.foldSettled(record, into);
@@ -162,12 +175,17 @@ export class ShardFold {
     }
   }
 
-  private foldOptions(record: RecordOf<'options.changed'>, changes: Changes): void {
+  private foldOptions(
+    placed: PlacedRecord,
+    record: RecordOf<'options.changed'>,
+    { batch, changes }: { batch: FoldedBatch; changes: Changes },
+  ): void {
     if (record.revision <= this.optionRevision) return;
     this.optionRevision = record.revision;
     this.optionValues = foldValues(record.values);
     this.optionsByService.clear();
     changes.options = true;
+    batch.optionChanges.push({ seq: placed.seq, options: this.formatOptions() });
   }
 
   private foldSettled(
@@ -237,6 +255,7 @@ export class ShardFold {
   ): Outcome | undefined {
     const { cached, sessionId, changes } = into;
     if (!isNewer(placed, cached.foldedTo)) return undefined;
+    cached.isAhead = false;
     const before = cached.session;
     const outcome = this.transition(before, input);
     cached.foldedTo = { seq: placed.seq, index: placed.index };
@@ -245,6 +264,11 @@ export class ShardFold {
     let changed = changes.sessions.get(sessionId);
     if (!changed) changes.sessions.set(sessionId, (changed = { cached, events: [] }));
     noteTimers(changes.timers, before, outcome.session);
+    if (before === undefined) changes.snapshots.set(sessionId, this.lastAtMs);
+    if (before && outcome.session === undefined) {
+      changes.snapshots.set(sessionId, undefined);
+      into.batch.purged.push({ sessionId, createdAtMs: before.createdAtMs });
+    }
     for (const effect of outcome.effects) this.applyEffect(effect, { ...into, events: changed.events });
     if (!outcome.session) forgetContent(cached, changed.events);
     return outcome;
@@ -304,15 +328,19 @@ export class ShardFold {
     }
   }
 
+  private formatOptions(): string {
+    return JSON.stringify({ revision: this.optionRevision, values: this.optionValues });
+  }
+
   private collect(batch: FoldedBatch, changes: Changes): void {
     const { writes } = batch;
-    if (changes.options)
-      writes.options = JSON.stringify({ revision: this.optionRevision, values: this.optionValues });
+    if (changes.options) writes.options = this.formatOptions();
     for (const [sessionId, { cached, events }] of changes.sessions) {
       writes.sessions.push({ sessionId, state: formatSession(cached), events });
     }
     writes.timers = [...changes.timers];
     writes.outbox = [...changes.outbox];
+    writes.snapshots = [...changes.snapshots];
     // A notification that a later record of the same batch replaced or withdrew never leaves.
     batch.notifications = batch.notifications.filter((entry) => this.outbox.get(entry.key) === entry);
   }

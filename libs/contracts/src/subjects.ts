@@ -3,6 +3,8 @@ import { TOKEN_PATTERN } from './ids';
 /** Names of streams and KV buckets. */
 export const LOG_STREAM = 'FLEXPUSH_LOG';
 export const DEAD_LETTER_STREAM = 'FLEXPUSH_DEAD_LETTER';
+/** Sessions and options that are older than the log reaches back (DESIGN section 6). */
+export const SNAPSHOT_STREAM = 'FLEXPUSH_SNAPSHOT';
 /** KV: `shards` holds the shard count, fixed at first start. */
 export const CLUSTER_BUCKET = 'flexpush-cluster';
 /** KV: `shard.<n>` holds { owner, incarnation }; the entry's revision is the term. */
@@ -31,6 +33,17 @@ export const subjects = {
   logWildcard: 'flexpush.log.*.*',
   deadLetter: (shard: number) => `flexpush.deadletter.${shard}`,
   deadLetterWildcard: 'flexpush.deadletter.*',
+  /** The newest snapshot of a session: its description, and its content where that is small. */
+  snapshot: (shard: number, sessionId: string) => `flexpush.snapshot.${shard}.session.${token(sessionId)}`,
+  snapshotSessions: (shard: number) => `flexpush.snapshot.${shard}.session.*`,
+  /** The content of a large snapshot, in parts; `place` tells which snapshot they belong to. */
+  snapshotPart: (shard: number, sessionId: string, place: string, part: number) =>
+    `flexpush.snapshot.${shard}.part.${token(sessionId)}.${token(place)}.${part}`,
+  snapshotParts: (shard: number, sessionId: string) =>
+    `flexpush.snapshot.${shard}.part.${token(sessionId)}.>`,
+  /** The options that a shard's log begins with. */
+  snapshotOptions: (shard: number) => `flexpush.snapshot.${shard}.options`,
+  snapshotWildcard: 'flexpush.snapshot.>',
   /** Replies to the process that waits for them, many per message. */
   reply: (callerId: string) => `flexpush.reply.${token(callerId)}`,
   gmsHeartbeat: 'flexpush.gms.heartbeat',

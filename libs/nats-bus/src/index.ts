@@ -6,4 +6,5 @@ export * from './log-appender';
 export * from './log-reader';
 export * from './option-store';
 export * from './shard-log';
+export * from './snapshot-store';
 export * from './streams';

@@ -1,5 +1,5 @@
 import { LOG_STREAM, subjects } from '@flexpush/contracts';
-import { NatsError, type JetStreamManager } from 'nats';
+import { millis, NatsError, type JetStreamManager } from 'nats';
 import type { NatsBus } from './bus';
 import { LogReader, type ReaderEvent } from './log-reader';
 
@@ -8,6 +8,8 @@ export interface LogState {
   createdAt: string;
   firstSeq: number;
   lastSeq: number;
+  /** Records older than this leave the log; undefined: none does. */
+  ageMaxMs: number | undefined;
 }
 
 /** The log as a shard's owner needs it. */
@@ -23,7 +25,9 @@ export class ShardLog {
 
   async state(): Promise<LogState> {
     const info = await this.jsm.streams.info(LOG_STREAM);
-    return { createdAt: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq };
+    const { first_seq: firstSeq, last_seq: lastSeq } = info.state;
+    const ageMaxMs = millis(info.config.max_age);
+    return { createdAt: info.created, firstSeq, lastSeq, ageMaxMs: ageMaxMs > 0 ? ageMaxMs : undefined };
   }
 
   /** The last sequence of one shard: the barrier. 0 when it has no record. */

@@ -6,6 +6,7 @@ import {
   LOG_STREAM,
   OPTION_BUCKET,
   SKIP_BUCKET,
+  SNAPSHOT_STREAM,
   shardOf,
   subjects,
 } from '@flexpush/contracts';
@@ -106,6 +107,17 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
     subjects: [subjects.deadLetterWildcard],
     discard: DiscardPolicy.Old,
     max_bytes: Math.ceil(settings.logBytesMax / 16),
+  });
+  // No age: a session may stay open for as long as it likes.
+  await ensureStream(jsm, {
+    ...common,
+    max_age: 0,
+    name: SNAPSHOT_STREAM,
+    subjects: [subjects.snapshotWildcard],
+    discard: DiscardPolicy.New,
+    max_msgs_per_subject: 1,
+    max_bytes: settings.logBytesMax,
+    allow_direct: true,
   });
   const bucket = { replicas: settings.replicas, storage: StorageType.File };
   await ensureBucket(bus, CLUSTER_BUCKET, bucket);

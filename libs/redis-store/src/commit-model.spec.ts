@@ -11,6 +11,7 @@ interface Model {
   sessions: Map<string, string>;
   transcripts: Map<string, Map<string, string>>;
   timers: Map<string, number>;
+  snapshots: Map<string, number>;
   outbox: Map<string, string>;
 }
 
@@ -42,6 +43,7 @@ function apply(model: Model, commit: Commit): 'saved' | 'conflict' {
   }
   setOrDelete(model.timers, commit.timers);
   setOrDelete(model.outbox, commit.outbox);
+  setOrDelete(model.snapshots, commit.snapshots);
   model.checkpoint = commit.checkpoint;
   return 'saved';
 }
@@ -65,6 +67,7 @@ const batch: fc.Arbitrary<Batch> = fc.record({
     .map((byId) => Object.entries(byId).map(([sessionId, rest]) => ({ sessionId, ...rest }))),
   timers: fc.array(fc.tuple(id, fc.option(fc.nat(1e13), { nil: undefined })), { maxLength: 8 }),
   outbox: fc.array(fc.tuple(id, fc.option(text, { nil: undefined })), { maxLength: 8 }),
+  snapshots: fc.array(fc.tuple(id, fc.option(fc.nat(1e13), { nil: undefined })), { maxLength: 8 }),
 });
 const step: fc.Arbitrary<Step> = fc.record({
   batch,
@@ -96,6 +99,7 @@ describe('commit_batch against a model', () => {
       transcripts: new Map(),
       timers: new Map(),
       outbox: new Map(Object.entries(outbox)),
+      snapshots: new Map(),
     };
     const [sessionPrefix, transcriptPrefix] = [keys.session(shard, ''), keys.transcript(shard, '')];
     for (const key of await redis.keys(`${sessionPrefix}*`))
@@ -107,6 +111,9 @@ describe('commit_batch against a model', () => {
       );
     const timers = await redis.zrange(keys.timers(shard), 0, -1, 'WITHSCORES');
     for (let i = 0; i < timers.length; i += 2) model.timers.set(timers[i] as string, Number(timers[i + 1]));
+    const snapshots = await redis.zrange(keys.snapshots(shard), 0, -1, 'WITHSCORES');
+    for (let i = 0; i < snapshots.length; i += 2)
+      model.snapshots.set(snapshots[i] as string, Number(snapshots[i + 1]));
     return model;
   }
 
@@ -119,6 +126,7 @@ describe('commit_batch against a model', () => {
         sessions: new Map(),
         transcripts: new Map(),
         timers: new Map(),
+        snapshots: new Map(),
         outbox: new Map(),
       };
       for (const [i, { batch: content, way }] of steps.entries()) {

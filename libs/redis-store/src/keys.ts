@@ -12,6 +12,8 @@ export const keys = {
   timers: (shard: number) => `${tag(shard)}:timers`,
   /** hash: committed, unsettled notifications. */
   outbox: (shard: number) => `${tag(shard)}:outbox`,
+  /** zset: sessions by when they were created or last written beside the log. */
+  snapshots: (shard: number) => `${tag(shard)}:snapshots`,
   /** string: exists while the owner catches up; timers are not claimed. */
   hold: (shard: number) => `${tag(shard)}:hold`,
   /** string: a session's state, JSON. */

@@ -20,6 +20,7 @@ function commitNumber(n: number): Commit {
       [`s:${n}`, 'job'],
       [`s:${n - 1}`, undefined],
     ],
+    snapshots: [['s', n]],
   };
 }
 

@@ -12,6 +12,7 @@ const NOTHING: Commit = {
   sessions: [],
   timers: [],
   outbox: [],
+  snapshots: [],
 };
 
 function commitOf(fields: Partial<Commit>): Commit {
@@ -152,6 +153,32 @@ describe('StateStore', () => {
     );
     expect(answer).toBe('conflict');
     expect(await dump()).toEqual(before);
+  });
+
+  it('keeps when a session was last written beside the log, and forgets it with the session', async () => {
+    await store.commit(
+      shard,
+      commitOf({
+        checkpoint: 'c1',
+        snapshots: [
+          ['s-1', 100],
+          ['s-2', 200],
+          ['s-3', 300],
+        ],
+      }),
+    );
+    expect(await store.oldestSnapshots(shard, { beforeMs: 300, limit: 10 })).toEqual(['s-1', 's-2']);
+    expect(await store.oldestSnapshots(shard, { beforeMs: 1_000, limit: 1 })).toEqual(['s-1']);
+    await store.commit(
+      shard,
+      commitOf({ expectedCheckpoint: 'c1', checkpoint: 'c2', snapshots: [['s-1', undefined]] }),
+    );
+    // s-1 was purged meanwhile and stays gone.
+    await store.noteSnapshots(shard, [
+      ['s-1', 900],
+      ['s-2', 900],
+    ]);
+    expect(await store.oldestSnapshots(shard, { beforeMs: 1_000, limit: 10 })).toEqual(['s-3', 's-2']);
   });
 
   it('writes nothing when the stored state is gone', async () => {

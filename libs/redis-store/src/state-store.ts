@@ -22,6 +22,8 @@ export interface Commit {
   timers: [member: string, dueAtMs: number | undefined][];
   /** Job JSON; undefined removes. */
   outbox: [key: string, job: string | undefined][];
+  /** When each session was created or last written beside the log, epoch ms; undefined removes. */
+  snapshots: [sessionId: string, atMs: number | undefined][];
 }
 
 /** The shards' state in Redis: what was folded. */
@@ -63,7 +65,13 @@ export class StateStore {
 
   /** 'conflict': the shard is not where the caller believes; nothing was written and nothing of the batch may be let out. */
   async commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'> {
-    const scriptKeys = [keys.checkpoint(shard), keys.options(shard), keys.timers(shard), keys.outbox(shard)];
+    const scriptKeys = [
+      keys.checkpoint(shard),
+      keys.options(shard),
+      keys.timers(shard),
+      keys.outbox(shard),
+      keys.snapshots(shard),
+    ];
     const values: (string | number)[] = [
       commit.expectedCheckpoint,
       commit.checkpoint,
@@ -79,8 +87,23 @@ export class StateStore {
     for (const [member, dueAtMs] of commit.timers) values.push(member, dueAtMs ?? '');
     values.push(commit.outbox.length);
     for (const [key, job] of commit.outbox) values.push(key, job ?? '');
+    values.push(commit.snapshots.length);
+    for (const [sessionId, atMs] of commit.snapshots) values.push(sessionId, atMs ?? '');
     const answer = await this.redis.commitBatch(scriptKeys.length, scriptKeys, values);
     return answer === 'saved' ? 'saved' : 'conflict';
+  }
+
+  /** Sessions created or last written beside the log before `beforeMs`, the oldest first. */
+  async oldestSnapshots(shard: number, range: { beforeMs: number; limit: number }): Promise<string[]> {
+    const { beforeMs, limit } = range;
+    return this.redis.zrangebyscore(keys.snapshots(shard), '-inf', `(${beforeMs}`, 'LIMIT', 0, limit);
+  }
+
+  /** Notes that these were written beside the log; ones that are gone meanwhile stay gone. */
+  async noteSnapshots(shard: number, snapshots: [sessionId: string, atMs: number][]): Promise<void> {
+    if (snapshots.length === 0) return;
+    const scores = snapshots.flatMap(([sessionId, atMs]) => [atMs, sessionId]);
+    await this.redis.zadd(keys.snapshots(shard), 'XX', ...scores);
   }
 
   /** Keeps resend-timer from claiming this shard's timers, or lets it again. */

@@ -7,6 +7,7 @@ import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLeases } from './memory-leases';
 import { MemoryLog } from './memory-log';
 import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
+import { MemorySnapshots } from './memory-snapshots';
 import { MemoryStore } from './memory-store';
 import { isPublic, options, SHARDS } from './records';
 import { DISPATCHER_SETTINGS } from './shard-rig';
@@ -27,6 +28,7 @@ export class Cluster {
   readonly log = new MemoryLog(() => this.clock.nowMs());
   readonly store = new MemoryStore();
   readonly leases = new MemoryLeases();
+  readonly snapshots = new MemorySnapshots();
   readonly letters = new MemoryLetters();
   readonly replies = new MemoryReplies();
   readonly gms = new MemoryGms();
@@ -229,6 +231,7 @@ export class ClusterNode {
           read: this.remote(async (o) => this.reader(await log.read(o))),
         },
         store: this.storeOf(this.cluster.store),
+        snapshots: this.cluster.snapshots,
         letters,
         replies,
         dispatcher,
@@ -265,6 +268,8 @@ export class ClusterNode {
       loadTranscript: this.remote(store.loadTranscript.bind(store)),
       commit: this.remote((shard: number, commit: Commit) => store.commit(shard, commit)),
       hold: this.remote(store.hold.bind(store)),
+      oldestSnapshots: this.remote(store.oldestSnapshots.bind(store)),
+      noteSnapshots: this.remote(store.noteSnapshots.bind(store)),
     };
   }
 

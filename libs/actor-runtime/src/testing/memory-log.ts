@@ -12,6 +12,7 @@ const encoder = new TextEncoder();
 /** The log stream in memory: one sequence for all shards, times from the given clock. */
 export class MemoryLog implements ShardLog, Appender {
   createdAt = '2026-11-23T00:00:00Z';
+  ageMaxMs: number | undefined;
   private messages: Stored[] = [];
   private lastSeq = 0;
   private readonly readers = new Set<MemoryReader>();
@@ -56,6 +57,7 @@ export class MemoryLog implements ShardLog, Appender {
       createdAt: this.createdAt,
       firstSeq: this.messages[0]?.seq ?? this.lastSeq + 1,
       lastSeq: this.lastSeq,
+      ageMaxMs: this.ageMaxMs,
     });
   }
 
@@ -92,6 +94,11 @@ export class MemoryLog implements ShardLog, Appender {
   /** Age or size took everything before `firstSeq`. */
   expire(firstSeq: number): void {
     this.messages = this.messages.filter(({ seq }) => seq >= firstSeq);
+  }
+
+  /** Age took everything older than this. */
+  expireBefore(atMs: number): void {
+    this.messages = this.messages.filter((message) => message.atMs >= atMs);
   }
 
   private from(shard: number, fromSeq: number, max: number): LogMessage[] {

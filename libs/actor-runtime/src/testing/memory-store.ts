@@ -8,6 +8,8 @@ export interface StoredShard {
   transcripts: Map<string, Map<number, string>>;
   timers: Map<string, number>;
   outbox: Map<string, string>;
+  /** When each session was created or last written beside the log. */
+  snapshots: Map<string, number>;
   held: boolean;
 }
 
@@ -35,6 +37,7 @@ export class MemoryStore implements ShardStore {
         transcripts: new Map(),
         timers: new Map(),
         outbox: new Map(),
+        snapshots: new Map(),
         held: false,
       };
       this.shards.set(shard, stored);
@@ -100,6 +103,22 @@ export class MemoryStore implements ShardStore {
     return Promise.resolve();
   }
 
+  oldestSnapshots(shard: number, range: { beforeMs: number; limit: number }): Promise<string[]> {
+    const due = [...this.shard(shard).snapshots].filter(([, atMs]) => atMs < range.beforeMs);
+    return Promise.resolve(
+      due
+        .sort((a, b) => a[1] - b[1])
+        .slice(0, range.limit)
+        .map(([sessionId]) => sessionId),
+    );
+  }
+
+  noteSnapshots(shard: number, snapshots: [sessionId: string, atMs: number][]): Promise<void> {
+    const stored = this.shard(shard).snapshots;
+    for (const [sessionId, atMs] of snapshots) if (stored.has(sessionId)) stored.set(sessionId, atMs);
+    return Promise.resolve();
+  }
+
   private apply(shard: number, commit: Commit): 'saved' | 'conflict' {
     const stored = this.shard(shard);
     if (stored.checkpoint === commit.checkpoint) return 'saved';
@@ -116,6 +135,7 @@ export class MemoryStore implements ShardStore {
     }
     setOrDelete(stored.timers, commit.timers);
     setOrDelete(stored.outbox, commit.outbox);
+    setOrDelete(stored.snapshots, commit.snapshots);
     stored.checkpoint = commit.checkpoint;
     this.saved.push({ shard, from: commit.expectedCheckpoint, to: commit.checkpoint });
     return 'saved';
@@ -132,6 +152,7 @@ function copyOf(shards: Map<number, StoredShard>): Map<number, StoredShard> {
         transcripts: new Map([...stored.transcripts].map(([id, events]) => [id, new Map(events)])),
         timers: new Map(stored.timers),
         outbox: new Map(stored.outbox),
+        snapshots: new Map(stored.snapshots),
       },
     ]),
   );

@@ -5,6 +5,7 @@ import { ShardActor, type ShardSettings } from '../shard-actor';
 import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLog } from './memory-log';
 import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
+import { MemorySnapshots } from './memory-snapshots';
 import { MemoryStore } from './memory-store';
 import { fired, isPublic, options, SHARDS } from './records';
 import { turn, VirtualClock } from './virtual-clock';
@@ -16,6 +17,7 @@ export class World {
   readonly clock = new VirtualClock();
   readonly log = new MemoryLog(() => this.clock.nowMs());
   readonly store = new MemoryStore();
+  readonly snapshots = new MemorySnapshots();
   readonly letters = new MemoryLetters();
   readonly replies = new MemoryReplies();
   readonly gms = new MemoryGms();
@@ -61,7 +63,7 @@ export class Process {
     term: number,
     given: { shard?: Partial<ShardSettings>; dispatcher?: Partial<DispatcherSettings> },
   ) {
-    const { clock, log, store, letters, replies, gms } = world;
+    const { clock, log, store, snapshots, letters, replies, gms } = world;
     const { logger, meter } = this;
     this.dispatcher = new Dispatcher(
       { transport: gms, appender: log, clock, logger, meter },
@@ -72,7 +74,7 @@ export class Process {
     this.actor = new ShardActor(
       SHARD,
       term,
-      { log, store, letters, replies, dispatcher: this.dispatcher, clock, logger, meter },
+      { log, store, snapshots, letters, replies, dispatcher: this.dispatcher, clock, logger, meter },
       {
         shardCount: SHARDS,
         alias: '101',

@@ -1,0 +1,211 @@
+import type { PushJob } from '@flexpush/contracts';
+import { timersOf } from '@flexpush/session';
+import { formatCheckpoint, parseCheckpoint } from './checkpoint';
+import { outboxEntry, type OutboxEntry } from './outbox';
+import type { Commit, LogState, OptionHistory, SessionSnapshot, ShardStore, Snapshots } from './ports';
+import { formatSession, parseSession } from './session-cache';
+
+/** Sessions read, or written beside the log, in one go. */
+const SESSIONS_AT_ONCE = 32;
+/** Changes of options that a history keeps; the oldest are forgotten. */
+const OPTION_CHANGES_MAX = 200;
+/** Stands where a checkpoint stands while a restore is under way: it parses as none, so the next owner begins again. */
+const RESTORING = 'restoring';
+
+export interface SnapshotDeps {
+  store: ShardStore;
+  snapshots: Snapshots;
+}
+
+/** Another owner has committed meanwhile. */
+export class RestoreConflictError extends Error {
+  readonly code = 'RESTORE_CONFLICT';
+  readonly retryable = true;
+}
+
+/**
+ * Writes a shard's snapshots into the store, where they are newer than what is there, and the options that its log
+ * begins with. The checkpoint then stands before the log's first record. Returns how many sessions were restored;
+ * nothing is committed when there is nothing to restore.
+ */
+export async function restoreShard(
+  { store, snapshots }: SnapshotDeps,
+  shard: number,
+  from: { checkpoint: string; log: LogState; lastSeqOfShard: number; batchIdPrefix: string },
+): Promise<number> {
+  const { log } = from;
+  let expectedCheckpoint = from.checkpoint;
+  let commits = 0;
+  let restored = 0;
+  const commit = async (checkpoint: string, writes: Partial<Commit>): Promise<void> => {
+    const outcome = await store.commit(shard, { ...nothing(), ...writes, expectedCheckpoint, checkpoint });
+    if (outcome === 'conflict') throw new RestoreConflictError(`shard ${shard} has another owner`);
+    expectedCheckpoint = checkpoint;
+    commits++;
+  };
+  for await (const some of snapshots.read(shard)) {
+    const writes = await newerOnes(store, shard, some, from);
+    restored += writes.sessions.length;
+    if (writes.sessions.length > 0)
+      await commit(`${RESTORING}|${from.batchIdPrefix}.restore-${commits}`, writes);
+  }
+  const options = optionsBefore(await snapshots.readOptions(shard), log);
+  if (commits === 0 && options === '') return 0;
+  const checkpoint = formatCheckpoint({
+    createdAt: log.createdAt,
+    seq: Math.max(0, log.firstSeq - 1),
+    atMs: 0,
+    foldTimeMs: parseCheckpoint(from.checkpoint)?.foldTimeMs ?? 0,
+    batchId: `${from.batchIdPrefix}.restored`,
+  });
+  await commit(checkpoint, { options });
+  return restored;
+}
+
+/**
+ * The log was recreated: what was folded from the old one is written beside the new one first, because a replay of that
+ * would not bring it back. Then the checkpoint stands before the new log's first record.
+ */
+export async function adoptLog(
+  { store, snapshots }: SnapshotDeps,
+  shard: number,
+  from: {
+    stored: { checkpoint: string; options: string; outbox: OutboxEntry[] };
+    log: LogState;
+    batchIdPrefix: string;
+  },
+): Promise<number> {
+  const { createdAt } = from.log;
+  const { checkpoint, options } = from.stored;
+  const foldTimeMs = parseCheckpoint(checkpoint)?.foldTimeMs ?? 0;
+  const atMs = foldTimeMs + 1;
+  await snapshots.writeOptions(shard, { createdAt, entries: options === '' ? [] : [{ seq: 0, options }] });
+  let adopted = 0;
+  for (;;) {
+    const sessionIds = await store.oldestSnapshots(shard, { beforeMs: atMs, limit: SESSIONS_AT_ONCE });
+    if (sessionIds.length === 0) break;
+    const taken = await takeSnapshots(store, shard, sessionIds, {
+      createdAt,
+      atMs,
+      outbox: from.stored.outbox,
+    });
+    // The new log has nothing of these sessions, so nothing of it is to be skipped.
+    await Promise.all(taken.map((one) => snapshots.write(shard, { ...one, seq: 0 })));
+    await store.noteSnapshots(
+      shard,
+      sessionIds.map((sessionId) => [sessionId, atMs]),
+    );
+    adopted += taken.length;
+  }
+  const outcome = await store.commit(shard, {
+    ...nothing(),
+    expectedCheckpoint: checkpoint,
+    checkpoint: formatCheckpoint({
+      createdAt,
+      seq: 0,
+      atMs: 0,
+      foldTimeMs,
+      batchId: `${from.batchIdPrefix}.adopted`,
+    }),
+  });
+  if (outcome === 'conflict') throw new RestoreConflictError(`shard ${shard} has another owner`);
+  return adopted;
+}
+
+/** The sessions as stored now; ones that are gone are left out. To be called between two commits of the shard. */
+export async function takeSnapshots(
+  store: ShardStore,
+  shard: number,
+  sessionIds: readonly string[],
+  at: { createdAt: string; atMs: number; outbox: readonly OutboxEntry[] },
+): Promise<SessionSnapshot[]> {
+  const states = await store.loadSessions(shard, sessionIds);
+  const taken = await Promise.all(
+    sessionIds.map(async (sessionId, i): Promise<SessionSnapshot[]> => {
+      const state = states[i];
+      const cached = parseSession(sessionId, state ?? null);
+      if (state === null || state === undefined || !cached.session) return [];
+      const events = await store.loadTranscript(shard, sessionId, {
+        first: 1,
+        last: cached.session.nextPosition - 1,
+      });
+      return [
+        {
+          sessionId,
+          createdAt: at.createdAt,
+          seq: cached.foldedTo.seq,
+          atMs: at.atMs,
+          state,
+          events: events.flatMap((json, e): [number, string][] => (json === null ? [] : [[e + 1, json]])),
+          outbox: at.outbox.filter(({ job }) => job.sessionId === sessionId).map(({ json }) => json),
+        },
+      ];
+    }),
+  );
+  return taken.flat();
+}
+
+/** A history with these changes in it; undefined when they are known already, as in a replay. */
+export function withChanges(
+  history: OptionHistory | undefined,
+  createdAt: string,
+  changes: readonly { seq: number; options: string }[],
+): OptionHistory | undefined {
+  const before = history?.createdAt === createdAt ? history.entries : [];
+  let entries = before;
+  for (const change of changes) {
+    if (entries.some(({ seq, options }) => seq === change.seq && options === change.options)) continue;
+    // Later ones are of a stretch that the log has lost.
+    entries = [...entries.filter(({ seq }) => seq < change.seq), change];
+  }
+  return entries === before && history?.createdAt === createdAt
+    ? undefined
+    : { createdAt, entries: entries.slice(-OPTION_CHANGES_MAX) };
+}
+
+/** What was in force before the log's first record; all of another log is. '' when nothing is known. */
+function optionsBefore(history: OptionHistory | undefined, log: LogState): string {
+  if (!history) return '';
+  const before =
+    history.createdAt === log.createdAt
+      ? history.entries.filter(({ seq }) => seq < Math.max(1, log.firstSeq))
+      : history.entries;
+  return before.at(-1)?.options ?? '';
+}
+
+async function newerOnes(
+  store: ShardStore,
+  shard: number,
+  some: readonly SessionSnapshot[],
+  from: { log: LogState; lastSeqOfShard: number },
+): Promise<Pick<Commit, 'sessions' | 'timers' | 'outbox' | 'snapshots'>> {
+  const stored = await store.loadSessions(
+    shard,
+    some.map(({ sessionId }) => sessionId),
+  );
+  const writes: Pick<Commit, 'sessions' | 'timers' | 'outbox' | 'snapshots'> = {
+    sessions: [],
+    timers: [],
+    outbox: [],
+    snapshots: [],
+  };
+  some.forEach((snapshot, i) => {
+    const { sessionId, state, events, outbox, atMs } = snapshot;
+    const cached = parseSession(sessionId, state);
+    const isOfThisLog = snapshot.createdAt === from.log.createdAt && snapshot.seq <= from.lastSeqOfShard;
+    // A place in another log, or in a lost stretch of this one, means nothing: no record of it may be skipped.
+    cached.isAhead = isOfThisLog && snapshot.seq > 0;
+    if (!cached.isAhead) cached.foldedTo = { seq: 0, index: 0 };
+    const present = parseSession(sessionId, stored[i] ?? null);
+    if (!cached.session || (present.session && present.foldedTo.seq >= cached.foldedTo.seq)) return;
+    writes.sessions.push({ sessionId, state: formatSession(cached), events });
+    writes.timers.push(...timersOf(cached.session));
+    for (const json of outbox) writes.outbox.push([outboxEntry(JSON.parse(json) as PushJob).key, json]);
+    writes.snapshots.push([sessionId, atMs]);
+  });
+  return writes;
+}
+
+function nothing(): Omit<Commit, 'expectedCheckpoint' | 'checkpoint'> {
+  return { options: '', sessions: [], timers: [], outbox: [], snapshots: [] };
+}

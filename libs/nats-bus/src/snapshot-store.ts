@@ -1,0 +1,198 @@
+import { SNAPSHOT_STREAM, subjects } from '@flexpush/contracts';
+import {
+  AckPolicy,
+  DeliverPolicy,
+  nanos,
+  NatsError,
+  type Consumer,
+  type JetStreamManager,
+  type StoredMsg,
+} from 'nats';
+import { randomBytes } from 'node:crypto';
+import { parseJson, type NatsBus } from './bus';
+import { isWrongRevision } from './streams';
+
+/** One session beside the log, whole. */
+export interface SessionSnapshot {
+  sessionId: string;
+  /** Creation time of the stream that the session's place counts in. */
+  createdAt: string;
+  /** Where the session is folded to. */
+  seq: number;
+  /** When it was taken, epoch ms. */
+  atMs: number;
+  /** As stored. */
+  state: string;
+  events: [position: number, json: string][];
+  /** Its unsettled notifications, as stored. */
+  outbox: string[];
+}
+
+export interface OptionHistory {
+  createdAt: string;
+  entries: { seq: number; options: string }[];
+}
+
+/** What stands under the session's subject. Content that fits is in `body`, else in `parts` messages. */
+interface Head {
+  v: 1;
+  sessionId: string;
+  createdAt: string;
+  seq: number;
+  atMs: number;
+  parts: number;
+  /** The place in the subjects of the parts. */
+  place: string;
+  body?: string;
+}
+
+type Body = Pick<SessionSnapshot, 'state' | 'events' | 'outbox'>;
+
+/** Characters of content per message; three bytes each at most, which stays below the default max_payload. */
+const PART_CHARS = 200_000;
+const HEADS_AT_ONCE = 100;
+const FETCH_EXPIRES_MS = 5_000;
+const CONSUMER_INACTIVE_MS = 30_000;
+const WRITE_TRIES_MAX = 5;
+const NO_MESSAGE = 10_037;
+
+/**
+ * Snapshots of sessions in a stream that keeps the last message per subject.
+ *
+ * P1. A head is written last, by compare-and-set on its own sequence, so that a snapshot is there whole or not at all,
+ *     and a deposed owner cannot replace a newer one.
+ * P2. Parts have the place of their snapshot in their subject; those of an older snapshot go when the newer one stands.
+ */
+export class SnapshotStore {
+  private constructor(
+    private readonly bus: NatsBus,
+    private readonly jsm: JetStreamManager,
+  ) {}
+
+  static async open(bus: NatsBus): Promise<SnapshotStore> {
+    return new SnapshotStore(bus, await bus.connection.jetstreamManager());
+  }
+
+  /** 'older': a newer one of the same stream is there already. */
+  async write(shard: number, snapshot: SessionSnapshot): Promise<'stored' | 'older'> {
+    const { sessionId, createdAt, seq, atMs, state, events, outbox } = snapshot;
+    const body = JSON.stringify({ state, events, outbox } satisfies Body);
+    const place = `${Date.parse(createdAt)}-${seq}`;
+    const head: Head = { v: 1, sessionId, createdAt, seq, atMs, parts: 0, place };
+    if (body.length <= PART_CHARS) head.body = body;
+    else head.parts = await this.writeParts(shard, { sessionId, place }, body);
+    for (let tries = 1; ; tries++) {
+      const subject = subjects.snapshot(shard, sessionId);
+      const known = await this.last(subject);
+      const before = known && parseHead(known);
+      if (before?.createdAt === createdAt && before.seq > seq) return 'older';
+      try {
+        await this.publish(subject, JSON.stringify(head), known?.seq ?? 0);
+        if (before && before.parts > 0 && before.place !== place)
+          await this.purge(`${subjects.snapshotParts(shard, sessionId).slice(0, -1)}${before.place}.*`);
+        return 'stored';
+      } catch (error) {
+        if (!isWrongRevision(error) || tries >= WRITE_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  async remove(shard: number, sessionId: string): Promise<void> {
+    await this.purge(subjects.snapshot(shard, sessionId));
+    await this.purge(subjects.snapshotParts(shard, sessionId));
+  }
+
+  /** Every session of the shard that has a snapshot, a bounded number at a time. Throws when not all could be read. */
+  async *read(shard: number): AsyncGenerator<SessionSnapshot[]> {
+    const name = `flexpush-snapshot-${shard}-${randomBytes(6).toString('hex')}`;
+    const info = await this.jsm.consumers.add(SNAPSHOT_STREAM, {
+      name,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.All,
+      filter_subject: subjects.snapshotSessions(shard),
+      inactive_threshold: nanos(CONSUMER_INACTIVE_MS),
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    try {
+      let left = info.num_pending;
+      if (left === 0) return;
+      const consumer = await this.bus.connection.jetstream().consumers.get(SNAPSHOT_STREAM, name);
+      while (left > 0) {
+        const heads = await fetchHeads(consumer, Math.min(left, HEADS_AT_ONCE));
+        if (heads.length === 0) throw new Error(`${left} snapshots of shard ${shard} did not come`);
+        left -= heads.length;
+        yield (await Promise.all(heads.map((head) => this.complete(shard, head)))).flat();
+      }
+    } finally {
+      // The server forgets it by itself; deleting it now only spares memory.
+      this.jsm.consumers.delete(SNAPSHOT_STREAM, name).catch(() => undefined);
+    }
+  }
+
+  async readOptions(shard: number): Promise<OptionHistory | undefined> {
+    const message = await this.last(subjects.snapshotOptions(shard));
+    return message && (parseJson(message.string()) as OptionHistory | undefined);
+  }
+
+  async writeOptions(shard: number, history: OptionHistory): Promise<void> {
+    await this.publish(subjects.snapshotOptions(shard), JSON.stringify({ v: 1, ...history }));
+  }
+
+  private async writeParts(
+    shard: number,
+    at: { sessionId: string; place: string },
+    body: string,
+  ): Promise<number> {
+    const parts = Math.ceil(body.length / PART_CHARS);
+    for (let part = 0; part < parts; part++) {
+      const text = body.slice(part * PART_CHARS, (part + 1) * PART_CHARS);
+      // As JSON, so that a pair of surrogates may be cut in two.
+      await this.publish(subjects.snapshotPart(shard, at.sessionId, at.place, part), JSON.stringify(text));
+    }
+    return parts;
+  }
+
+  /** A snapshot whose parts are gone was replaced or removed meanwhile; the log then has what is newer. */
+  private async complete(shard: number, head: Head): Promise<SessionSnapshot[]> {
+    const { sessionId, createdAt, seq, atMs, place } = head;
+    let text = head.body ?? '';
+    for (let part = 0; part < head.parts; part++) {
+      const message = await this.last(subjects.snapshotPart(shard, sessionId, place, part));
+      if (!message) return [];
+      text += JSON.parse(message.string()) as string;
+    }
+    return [{ sessionId, createdAt, seq, atMs, ...(JSON.parse(text) as Body) }];
+  }
+
+  private async last(subject: string): Promise<StoredMsg | undefined> {
+    try {
+      return await this.jsm.streams.getMessage(SNAPSHOT_STREAM, { last_by_subj: subject });
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
+      throw error;
+    }
+  }
+
+  private async publish(subject: string, text: string, expectedSeq?: number): Promise<void> {
+    await this.bus.connection.jetstream().publish(subject, text, {
+      timeout: 5_000,
+      ...(expectedSeq === undefined ? {} : { expect: { lastSubjectSequence: expectedSeq } }),
+    });
+  }
+
+  private async purge(filter: string): Promise<void> {
+    await this.jsm.streams.purge(SNAPSHOT_STREAM, { filter });
+  }
+}
+
+async function fetchHeads(consumer: Consumer, max: number): Promise<Head[]> {
+  const heads: Head[] = [];
+  const messages = await consumer.fetch({ max_messages: max, expires: FETCH_EXPIRES_MS });
+  for await (const message of messages) heads.push(parseHead(message));
+  return heads;
+}
+
+function parseHead(message: { string(): string }): Head {
+  return JSON.parse(message.string()) as Head;
+}
