@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { registerBench } from './bench/bench-command';
 import { registerDemo } from './demo/demo-command';
+import { registerDrill } from './drill/drill-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
 import { registerPublish } from './publish-command';
@@ -14,4 +15,5 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerOptions,
   registerNodes,
   registerBench,
+  registerDrill,
 ];

@@ -1,0 +1,177 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { paint, printJson, printLine, printTable, printVerdict } from '../output';
+import { watchStopSignals } from '../up-signals';
+import { catalogue, findDrill } from './catalogue';
+import type { Drill } from './drill';
+import type { DrillLimits } from './limits';
+import { OwnTarget } from './own-target';
+import { Progress } from './progress';
+import { runDrill, type DrillResult, type RunSettings } from './run-drill';
+
+interface RunOptions {
+  readonly sessions?: number;
+  readonly rate?: number;
+  readonly seconds?: number;
+  readonly seed?: number;
+  readonly json?: boolean;
+  readonly maxTakeoverMs?: number;
+  readonly maxLost?: number;
+  readonly maxDuplicated?: number;
+  readonly maxInversions?: number;
+  readonly maxAfterConfirm?: number;
+  readonly maxLatenessMs?: number;
+  readonly maxWorstLatenessMs?: number;
+}
+
+const INTERRUPTED_CODE = 130;
+
+export function registerDrill(program: Command): void {
+  const drill = program
+    .command('drill')
+    .description('Break something on purpose, under load, and judge from outside what became of the pushes.');
+  drill
+    .command('list')
+    .description('The drills.')
+    .option('--json', 'print one JSON object')
+    .action((given: { json?: boolean }) => list(given.json === true));
+  const run = drill
+    .command('run')
+    .description('Run one drill.')
+    .argument('<name>', 'see "flexpush drill list"');
+  withLimits(withSizes(run))
+    .option('--json', 'print one JSON object as the last line')
+    .addHelpText('after', '\nExample:\n  $ npx flexpush drill run kill-owner --report kill-owner.html\n')
+    .action((name: string, given: RunOptions) => runOne(findDrill(name), given));
+}
+
+function withSizes(command: Command): Command {
+  return command
+    .option('--sessions <n>', 'chats of the load', parseCount)
+    .option('--rate <r>', 'events per second', parseCount)
+    .option('--seconds <s>', 'how long events are published', parseCount)
+    .option('--seed <n>', 'what a random drill does (default: random)', parseWhole);
+}
+
+function withLimits(command: Command): Command {
+  return command
+    .option('--max-takeover-ms <ms>', 'limit: fault to first push of an affected session', parseWhole)
+    .option('--max-lost <n>', 'limit: acknowledged events that nobody was told of', parseWhole)
+    .option('--max-duplicated <n>', 'limit: events or pushes that came twice', parseWhole)
+    .option('--max-inversions <n>', 'limit: events or pushes out of order', parseWhole)
+    .option('--max-after-confirm <n>', 'limit: pushes sent after a confirming refresh', parseWhole)
+    .option('--max-lateness-ms <ms>', 'limit: p99 from acknowledgement or due time to push', parseWhole)
+    .option('--max-worst-lateness-ms <ms>', 'limit: the same, the worst', parseWhole);
+}
+
+function list(json: boolean): void {
+  const drills = catalogue.map(({ name, breaks, sizes, limits, takesOver }) => ({
+    name,
+    breaks,
+    takesOver,
+    ...sizes,
+    limits,
+  }));
+  if (json) printJson({ drills });
+  else
+    printTable(
+      ['DRILL', 'WHAT IT DOES'],
+      drills.map(({ name, breaks }) => [name, breaks]),
+    );
+}
+
+async function runOne(drill: Drill, given: RunOptions): Promise<void> {
+  const stop = new AbortController();
+  const signal = watchStopSignals(() => process.exit(INTERRUPTED_CODE));
+  void signal.requested.then(() => stop.abort(new Error('stopped')));
+  const progress = new Progress();
+  try {
+    const result = await onOwnStack(settingsOf(drill, given), progress, stop.signal);
+    progress.end();
+    if (given.json !== true) printResult(result);
+    printVerdict(result, given.json === true);
+  } catch (error) {
+    progress.end();
+    if (!stop.signal.aborted) throw error;
+    progress.phase('stopped');
+    process.exitCode = INTERRUPTED_CODE;
+  } finally {
+    signal.dispose();
+  }
+}
+
+async function onOwnStack(
+  settings: RunSettings,
+  progress: Progress,
+  stopped: AbortSignal,
+): Promise<DrillResult> {
+  progress.phase('starting a stack of its own');
+  const target = await OwnTarget.start(settings.drill.needs, stopped, (text) => progress.note(text));
+  try {
+    const { result } = await runDrill(settings, target, progress, stopped);
+    return result;
+  } finally {
+    progress.phase('stopping');
+    await target.close();
+  }
+}
+
+function settingsOf(drill: Drill, given: RunOptions): RunSettings {
+  return {
+    drill,
+    sizes: {
+      sessions: given.sessions ?? drill.sizes.sessions,
+      ratePerS: given.rate ?? drill.sizes.ratePerS,
+      seconds: given.seconds ?? drill.sizes.seconds,
+    },
+    limits: limitsOf(drill.limits, given),
+    seed: given.seed ?? Math.floor(Math.random() * 1_000_000_000),
+    receiverPlace: { host: '127.0.0.1', port: 0 },
+    receiverHost: '127.0.0.1',
+  };
+}
+
+function limitsOf(limits: DrillLimits, given: RunOptions): DrillLimits {
+  return {
+    ...limits,
+    lost: given.maxLost ?? limits.lost,
+    duplicated: given.maxDuplicated ?? limits.duplicated,
+    inversions: given.maxInversions ?? limits.inversions,
+    afterConfirm: given.maxAfterConfirm ?? limits.afterConfirm,
+    takeoverMs: given.maxTakeoverMs ?? limits.takeoverMs,
+    latenessP99Ms: given.maxLatenessMs ?? limits.latenessP99Ms,
+    latenessMaxMs: given.maxWorstLatenessMs ?? limits.latenessMaxMs,
+  };
+}
+
+function printResult(result: DrillResult): void {
+  printLine(paint('bold', result.drill));
+  printTable(
+    ['', 'VALUE', 'LIMIT', ''],
+    [
+      ...(['published', 'delivered', 'confirmed'] as const).map((name) => [
+        name,
+        String(result[name]),
+        '',
+        '',
+      ]),
+      ...result.limits.map(({ name, value, limit, ok }) => [
+        name,
+        String(value ?? '-'),
+        String(limit ?? '-'),
+        ok ? 'ok' : 'BROKEN',
+      ]),
+    ],
+  );
+}
+
+function parseCount(text: string): number {
+  const value = parseWhole(text);
+  if (value >= 1 && value <= 100_000) return value;
+  throw new InvalidArgumentError('It must be a whole number from 1 to 100000.');
+}
+
+function parseWhole(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value <= 1_000_000_000) return value;
+  throw new InvalidArgumentError('It must be a whole number from 0 to 1000000000.');
+}

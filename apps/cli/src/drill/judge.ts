@@ -1,0 +1,203 @@
+import { percentile, round } from '../bench/statistics';
+import type { DrillHistory, ReceivedPost, SessionHistory } from './history';
+import { judgePosts } from './judge-posts';
+import { takeoverOf, type Takeover } from './judge-takeover';
+
+/** A POST may have been on its way when the refresh was answered. */
+export const IN_FLIGHT_ALLOWANCE_MS = 250;
+/** A resend that is later than this has stopped. */
+export const STANDSTILL_AFTER_MS = 6_000;
+
+export interface Judgement {
+  /** Events that the log acknowledged. */
+  readonly published: number;
+  /** Events that the log did not acknowledge, however often they were sent. They may or may not be there. */
+  readonly unacknowledged: number;
+  /** POSTs received. */
+  readonly delivered: number;
+  /** Refreshes answered. */
+  readonly confirmed: number;
+  /** Acknowledged events that are not in the transcript, or that the customer was never told of. */
+  readonly lost: number;
+  readonly lostFromTranscript: number;
+  readonly neverTold: number;
+  /** Events twice in a transcript, and notifications POSTed again. */
+  readonly duplicated: number;
+  readonly duplicatedEvents: number;
+  readonly repeatedPushes: number;
+  readonly inversions: number;
+  readonly afterConfirm: number;
+  readonly overAttempts: number;
+  /** Unconfirmed subscriptions whose resends stopped before the last attempt. */
+  readonly stranded: number;
+  readonly takeoverMs: number | null;
+  readonly takeover: Takeover | null;
+  readonly latenessP50Ms: number | null;
+  readonly latenessP99Ms: number | null;
+  readonly latenessMaxMs: number | null;
+}
+
+type Counts = Omit<
+  Judgement,
+  'lost' | 'duplicated' | 'takeoverMs' | 'takeover' | `lateness${string}Ms` | 'latenessP50Ms'
+>;
+
+/** Judges from outside: nothing but what was published, received and refreshed. */
+export function judge(history: DrillHistory): Judgement {
+  const total: { -readonly [K in keyof Counts]: number } = {
+    published: 0,
+    unacknowledged: 0,
+    delivered: 0,
+    confirmed: 0,
+    lostFromTranscript: 0,
+    neverTold: 0,
+    duplicatedEvents: 0,
+    repeatedPushes: 0,
+    inversions: 0,
+    afterConfirm: 0,
+    overAttempts: 0,
+    stranded: 0,
+  };
+  const latenessesMs: number[] = [];
+  for (const session of history.sessions) {
+    const counts = judgeSession(session, history);
+    for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += counts[key];
+    if (history.timedReceivers.has(session.receiver))
+      for (const { latenessMs } of latenessOf(session, history)) latenessesMs.push(latenessMs);
+  }
+  const takeover = takeoverOf(history);
+  return {
+    ...total,
+    lost: total.lostFromTranscript + total.neverTold,
+    duplicated: total.duplicatedEvents + total.repeatedPushes,
+    takeoverMs: takeover?.firstMs ?? null,
+    takeover,
+    ...latenessFigures(latenessesMs),
+  };
+}
+
+function latenessFigures(latenessesMs: readonly number[]) {
+  const figure = (p: number) => (latenessesMs.length === 0 ? null : round(percentile(latenessesMs, p), 1));
+  return { latenessP50Ms: figure(50), latenessP99Ms: figure(99), latenessMaxMs: figure(100) };
+}
+
+function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
+  const acked = session.events.filter(({ ackedAtMs }) => ackedAtMs !== undefined);
+  const inTranscript = new Set(session.transcript?.map(({ marker }) => marker));
+  const told = toldMarkers(session);
+  const present = acked.filter(({ marker }) => inTranscript.has(marker));
+  const transcript = judgeTranscript(session);
+  const posts = judgePosts(session, history.resendAttemptMax);
+  return {
+    published: acked.length,
+    unacknowledged: session.events.length - acked.length,
+    delivered: session.posts.length,
+    confirmed: session.refreshes.length,
+    lostFromTranscript: acked.length - present.length,
+    neverTold: present.filter(({ marker }) => !told.has(marker)).length,
+    duplicatedEvents: transcript.duplicated,
+    repeatedPushes: posts.repeated,
+    inversions: transcript.inversions + posts.inversions,
+    afterConfirm: afterConfirm(session),
+    overAttempts: posts.overAttempts,
+    stranded: isStranded(session, history) ? 1 : 0,
+  };
+}
+
+/** The markers that the customer learnt of, each with when. */
+function toldMarkers(session: SessionHistory): Map<string, number> {
+  const told = new Map<string, number>();
+  const note = (marker: string, atMs: number) => {
+    if (!told.has(marker)) told.set(marker, atMs);
+  };
+  switch (session.customer) {
+    case 'refreshing':
+      // It refreshes only when it was told to.
+      for (const { markers, answeredAtMs } of session.refreshes)
+        for (const marker of markers) note(marker, answeredAtMs);
+      return told;
+    case 'plain':
+      for (const { marker, atMs } of session.posts) if (marker !== undefined) note(marker, atMs);
+      return told;
+    case 'silent': {
+      const positions = new Map(session.transcript?.map(({ marker, position }) => [marker, position]));
+      for (const { marker, sentAtMs } of session.events) {
+        const position = positions.get(marker);
+        const post = session.posts.find((p) => p.atMs >= sentAtMs && p.position <= (position ?? -1));
+        if (post) note(marker, post.atMs);
+      }
+      return told;
+    }
+    default:
+      return session.customer satisfies never;
+  }
+}
+
+/** Position and order in the transcript; the publisher sends the next event of a session after the last was acknowledged. */
+function judgeTranscript(session: SessionHistory): { duplicated: number; inversions: number } {
+  const order = new Map(session.events.map(({ marker }, n) => [marker, n]));
+  const markers = new Set<string>();
+  const positions = new Set<number>();
+  let duplicated = 0;
+  let inversions = 0;
+  let newest = -1;
+  for (const { marker, position } of session.transcript ?? []) {
+    if (markers.has(marker) || positions.has(position)) duplicated++;
+    else {
+      const n = order.get(marker) ?? newest;
+      if (n < newest) inversions++;
+      newest = Math.max(newest, n);
+    }
+    markers.add(marker);
+    positions.add(position);
+  }
+  return { duplicated, inversions };
+}
+
+/** Triggers that began after the refresh that retrieved their position had been answered. */
+function afterConfirm({ posts, refreshes }: SessionHistory): number {
+  const isLate = (post: ReceivedPost) =>
+    post.attempt !== undefined &&
+    refreshes.some(
+      ({ answeredAtMs, nextPosition }) =>
+        post.position < nextPosition && post.atMs > answeredAtMs + IN_FLIGHT_ALLOWANCE_MS,
+    );
+  return posts.filter((post) => post.position > 0 && isLate(post)).length;
+}
+
+/** I6 from outside: whoever has not confirmed goes on being told until the attempts are used up. */
+function isStranded(session: SessionHistory, history: DrillHistory): boolean {
+  if (session.customer !== 'silent' || session.events.length === 0) return false;
+  const last = session.posts.at(-1);
+  if (last?.attempt === undefined || last.attempt >= history.resendAttemptMax) return false;
+  const dueAtMs = last.atMs + history.resendDelayMs;
+  return history.watchedUntilMs > dueAtMs + STANDSTILL_AFTER_MS;
+}
+
+/**
+ * How late each push was: that of an event counts from its acknowledgement, a resend from the attempt before plus the
+ * delay. An event that came with the refresh for another one counts from then.
+ */
+export function latenessOf(
+  session: SessionHistory,
+  history: DrillHistory,
+): { atMs: number; latenessMs: number }[] {
+  const latenesses: { atMs: number; latenessMs: number }[] = [];
+  const note = (atMs: number, dueAtMs: number) =>
+    latenesses.push({ atMs, latenessMs: Math.max(0, atMs - dueAtMs) });
+  const told = toldMarkers(session);
+  for (const { marker, sentAtMs, ackedAtMs } of session.events) {
+    const toldAtMs = told.get(marker);
+    if (toldAtMs === undefined || ackedAtMs === undefined) continue;
+    const push = session.posts.find(({ atMs }) => atMs >= sentAtMs && atMs <= toldAtMs);
+    note(push?.atMs ?? toldAtMs, ackedAtMs);
+  }
+  let before: ReceivedPost | undefined;
+  for (const post of session.posts) {
+    const attempt = post.attempt ?? 0;
+    if (attempt > 0 && before?.attempt === attempt - 1 && before.position === post.position)
+      note(post.atMs, before.atMs + history.resendDelayMs);
+    before = post;
+  }
+  return latenesses;
+}

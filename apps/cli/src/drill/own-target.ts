@@ -1,0 +1,125 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectBus, openOptionStore } from '@flexpush/nats-bus';
+import { prepareStack, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
+import type { StackNeeds } from './drill';
+import { Reviver } from './reviver';
+import type { Target, Victim, VictimKind } from './target';
+
+const READY_TIMEOUT_MS = 60_000;
+/** How long a killed process stays away: as fast as a cluster that has the image at hand. */
+const REVIVE_AFTER_MS = 4_000;
+
+/** Several of each, so that each has peers that can go on. */
+const counts = {
+  'session-actor': 3,
+  'gms-node': 2,
+  'resend-timer': 2,
+  'gms-registry': 2,
+  'chat-api': 2,
+  'sample-receiver': 0,
+} as const;
+
+/** Short delays, so that resends are seen; no inactivity, which the customers of a drill would run into. */
+export const ownOptions = [
+  ['settings', 'flex-push-on-join', 'true'],
+  ['settings', 'flex-push-resend-delay', '2'],
+  ['settings', 'flex-push-resend-attempts', '5'],
+  ['settings', 'flex-push-timeout', '86400'],
+] as const;
+
+/** A stack of the drill's own, in a temporary folder and on free ports. `close()` leaves nothing behind. */
+export class OwnTarget implements Target {
+  readonly description = 'a stack of its own';
+
+  private constructor(
+    private readonly stack: Stack,
+    private readonly reviver: Reviver,
+  ) {}
+
+  static async start(
+    _needs: StackNeeds,
+    stopped: AbortSignal,
+    onEvent: (text: string) => void,
+  ): Promise<OwnTarget> {
+    const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
+    const stack = await prepareStack({ dir, counts, supervise: false, logLevel: 'warn' });
+    const target = new OwnTarget(stack, new Reviver(REVIVE_AFTER_MS, onEvent));
+    const stop = () => void stack.stop();
+    stopped.addEventListener('abort', stop, { once: true });
+    try {
+      await stack.start();
+      stopped.throwIfAborted();
+      await target.prepare();
+      return target;
+    } catch (error) {
+      await target.close();
+      throw error;
+    }
+  }
+
+  get natsUrl(): string {
+    return this.stack.nats.url;
+  }
+
+  get chatApiUrls(): readonly string[] {
+    return this.stack.servicesOf('chat-api').map(({ url }) => url);
+  }
+
+  victims(kind: VictimKind): Promise<readonly Victim[]> {
+    return Promise.resolve(this.processesOf(kind).map((process) => this.victim(process)));
+  }
+
+  async close(): Promise<void> {
+    await this.reviver.stop();
+    await this.stack.stop();
+    await rm(this.stack.dir, { recursive: true, force: true });
+  }
+
+  private async prepare(): Promise<void> {
+    const bus = await connectBus({ url: this.natsUrl, name: 'flexpush-drill-set-up' });
+    const store = await openOptionStore(bus);
+    for (const [section, name, value] of ownOptions) await store.set(section, name, value);
+    store.close();
+    await bus.close();
+    // A session-actor is ready again when all its shards fold with the new options.
+    await Promise.all(
+      this.stack
+        .servicesOf('session-actor')
+        .map(({ url }) => waitHttpReady(url, { timeoutMs: READY_TIMEOUT_MS })),
+    );
+    for (const process of [...this.stack.services, this.stack.nats, this.stack.redis])
+      this.reviver.watch(process);
+  }
+
+  private processesOf(kind: VictimKind): readonly ManagedProcess[] {
+    if (kind === 'nats') return [this.stack.nats];
+    if (kind === 'redis') return [this.stack.redis];
+    return this.stack.servicesOf(kind);
+  }
+
+  private victim(process: ManagedProcess): Victim {
+    return {
+      name: process.name,
+      nodeId: process.name,
+      kill: () => {
+        this.reviver.expect(process.name);
+        return process.kill();
+      },
+      restart: async () => {
+        await process.stop();
+        await process.start();
+      },
+      drain: async () => {
+        await process.stop();
+        this.reviver.startLater(process);
+      },
+      freeze: async (durationMs) => {
+        await process.kill('SIGSTOP');
+        await sleep(durationMs).finally(() => process.kill('SIGCONT'));
+      },
+    };
+  }
+}

@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectBus, waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
+import { nowMs } from './canary';
+import type { Drill, DrillContext, DrillSizes } from './drill';
+import { DrillReceiver, type ReceiverPlace } from './drill-receiver';
+import type { DrillHistory, Fault } from './history';
+import { judge, STANDSTILL_AFTER_MS, type Judgement } from './judge';
+import { shardsByOwner } from './leases';
+import { checkLimits, type DrillLimits, type LimitResult } from './limits';
+import { Load, type LoadFigures } from './load';
+import { DrillOptions, type PushRules } from './drill-options';
+import { seededRandom } from './random';
+import type { Target } from './target';
+
+export interface RunSettings {
+  readonly drill: Drill;
+  readonly sizes: DrillSizes;
+  readonly limits: DrillLimits;
+  readonly seed: number;
+  readonly receiverPlace: ReceiverPlace;
+  /** Host by which the GMS nodes reach this process. */
+  readonly receiverHost: string;
+}
+
+export interface TimelineNote {
+  readonly atMs: number;
+  readonly what: string;
+}
+
+export interface DrillResult extends Judgement {
+  readonly drill: string;
+  readonly verdict: 'pass' | 'fail';
+  readonly limits: readonly LimitResult[];
+  readonly sessions: number;
+  readonly ratePerS: number;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly target: string;
+  readonly skipped: number;
+  readonly events: readonly TimelineNote[];
+}
+
+export interface Watcher {
+  phase(text: string): void;
+  note(text: string): void;
+  figures(figures: LoadFigures, untold: number): void;
+}
+
+/** Of the load, this share runs before the fault. */
+const SHARE_BEFORE = 0.25;
+const FIGURES_EVERY_MS = 250;
+/** After the load, this long at most for what is still to be told. */
+const QUIET_MAX_MS = 30_000;
+const STACK_OF_TIMELINE_MAX = 1_000;
+
+/** Runs one drill against a target and judges it. Rejects when `stopped` is aborted; whoever called closes the target. */
+export async function runDrill(
+  settings: RunSettings,
+  target: Target,
+  watcher: Watcher,
+  stopped: AbortSignal,
+): Promise<{ result: DrillResult; history: DrillHistory; notes: readonly TimelineNote[] }> {
+  const run = new DrillRun(settings, target, watcher, stopped);
+  try {
+    return await run.run();
+  } finally {
+    await run.close();
+  }
+}
+
+/**
+ * One run: receivers, options, load, fault, quiet, judgement.
+ *
+ * R1. What it changes in the system are options of providers with names of its own; `close()` takes them back.
+ * R2. Judged is only what the load has seen from outside.
+ */
+class DrillRun {
+  private readonly runId = `drill-${randomBytes(4).toString('hex')}`;
+  private readonly faults: Fault[] = [];
+  private readonly notes: TimelineNote[] = [];
+  private readonly receivers: DrillReceiver[] = [];
+  private bus: NatsBus | undefined;
+  private options: DrillOptions | undefined;
+  private load: Load | undefined;
+
+  constructor(
+    private readonly settings: RunSettings,
+    private readonly target: Target,
+    private readonly watcher: Watcher,
+    private readonly stopped: AbortSignal,
+  ) {}
+
+  async run() {
+    const { drill, sizes } = this.settings;
+    const bus = await connectBus({ url: this.target.natsUrl, name: 'flexpush-drill' });
+    this.bus = bus;
+    const shardCount = await waitForShardCount(bus);
+    await this.startReceivers();
+    this.options = await DrillOptions.set(bus, this.providers());
+    const load = await Load.open(
+      {
+        ...sizes,
+        providers: this.providers().map(({ name }) => name),
+        withPlain: drill.withPlain,
+        runId: this.runId,
+        shardCount,
+      },
+      this.target,
+      this.stopped,
+    );
+    this.load = load;
+    this.watcher.phase(`starting ${sizes.sessions} chats`);
+    await load.startChats(() => undefined);
+    await this.underLoad(load, shardCount);
+    const watchedUntilMs = await this.untilQuiet(load, this.options.rules);
+    this.watcher.phase('reading the transcripts');
+    await load.readTranscripts();
+    const history = this.history(load, this.options.rules, watchedUntilMs);
+    return { result: this.resultOf(history, load), history, notes: this.notes };
+  }
+
+  /** Takes back what the run has changed. Every step is tried, whatever became of the others. */
+  async close(): Promise<void> {
+    await this.load?.leaveChats();
+    await this.load?.close();
+    await this.options?.restore();
+    await this.bus?.close().catch(() => undefined);
+    for (const receiver of this.receivers) await receiver.close();
+  }
+
+  private async startReceivers(): Promise<void> {
+    const { receiverPlace, drill } = this.settings;
+    for (let n = 0; n < (drill.needs.receivers ?? 1); n++) {
+      const place = { ...receiverPlace, port: receiverPlace.port === 0 ? 0 : receiverPlace.port + n };
+      this.receivers.push(await DrillReceiver.start(place, (push) => this.load?.received(push)));
+    }
+  }
+
+  private providers(): { name: string; url: string }[] {
+    return this.receivers.map(({ port }, n) => ({
+      name: `${this.runId}-${n + 1}`,
+      url: `http://${this.settings.receiverHost}:${port}/push`,
+    }));
+  }
+
+  private async underLoad(load: Load, shardCount: number): Promise<void> {
+    const { drill, sizes } = this.settings;
+    const durationMs = sizes.seconds * 1_000;
+    const endMs = performance.now() + durationMs;
+    const showing = setInterval(
+      () => this.watcher.figures(load.figures, load.untoldCount()),
+      FIGURES_EVERY_MS,
+    );
+    try {
+      this.watcher.phase(`${sizes.ratePerS} events/s for ${sizes.seconds} s`);
+      load.startPublishing();
+      await this.pause(durationMs * SHARE_BEFORE);
+      await this.orStopped(drill.run(this.contextFor(shardCount, endMs)));
+      const leftMs = endMs - performance.now();
+      if (leftMs > 0) await this.pause(leftMs);
+      await load.stopPublishing();
+    } finally {
+      clearInterval(showing);
+    }
+  }
+
+  private contextFor(shardCount: number, endMs: number): DrillContext {
+    const random = seededRandom(this.settings.seed);
+    return {
+      target: this.target,
+      receivers: this.receivers,
+      secondsLeft: (endMs - performance.now()) / 1_000,
+      random,
+      pause: (durationMs) => this.pause(durationMs),
+      owners: () => (this.bus ? shardsByOwner(this.bus, shardCount) : Promise.resolve(new Map())),
+      fault: (what, affected) => {
+        this.faults.push({ what, affected, atMs: nowMs() });
+        this.note(what);
+      },
+      note: (what) => this.note(what),
+    };
+  }
+
+  /** Notes what happened, also for the target, which tells of restarts. */
+  note(what: string): void {
+    if (this.notes.length < STACK_OF_TIMELINE_MAX) this.notes.push({ atMs: nowMs(), what });
+    this.watcher.note(what);
+  }
+
+  /** Waits until everybody was told of everything, then for one resend more; returns until when was watched. */
+  private async untilQuiet(load: Load, rules: PushRules): Promise<number> {
+    this.watcher.phase('waiting for what is still to come');
+    const endMs = performance.now() + QUIET_MAX_MS;
+    while (load.untoldCount() > 0 && performance.now() < endMs) {
+      await this.pause(FIGURES_EVERY_MS);
+      this.watcher.figures(load.figures, load.untoldCount());
+    }
+    // Resends of those who never refresh must be seen to go on.
+    await this.pause(Math.min(rules.resendDelayMs + STANDSTILL_AFTER_MS + 1_000, QUIET_MAX_MS));
+    return nowMs();
+  }
+
+  private history(load: Load, rules: PushRules, watchedUntilMs: number): DrillHistory {
+    const broken = (this.settings.drill.needs.receivers ?? 1) > 1 ? 1 : 0;
+    return {
+      sessions: load.histories(),
+      faults: this.faults,
+      ...rules,
+      watchedUntilMs,
+      timedReceivers: new Set(this.receivers.map((_, n) => n).slice(broken)),
+    };
+  }
+
+  private resultOf(history: DrillHistory, load: Load): DrillResult {
+    const { drill, sizes, limits, seed } = this.settings;
+    const judgement = judge(history);
+    const results = checkLimits(judgement, drill.takesOver ? limits : { ...limits, takeoverMs: undefined });
+    return {
+      drill: drill.name,
+      verdict: results.every(({ ok }) => ok) && judgement.published > 0 ? 'pass' : 'fail',
+      ...judgement,
+      limits: results,
+      ...sizes,
+      seed,
+      target: this.target.description,
+      skipped: load.figures.skipped,
+      events: this.notes,
+    };
+  }
+
+  private pause(durationMs: number): Promise<void> {
+    return sleep(durationMs, undefined, { signal: this.stopped });
+  }
+
+  private async orStopped(task: Promise<void>): Promise<void> {
+    const { stopped } = this;
+    let onAbort: () => void = () => undefined;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(stopped.reason as Error);
+      stopped.addEventListener('abort', onAbort, { once: true });
+    });
+    await Promise.race([task, aborted]).finally(() => stopped.removeEventListener('abort', onAbort));
+  }
+}
