@@ -32,6 +32,8 @@ export interface StackOptions {
   readonly preferWellKnownPorts?: boolean;
   /** Extra environment, for all and by kind. */
   readonly env?: { readonly all?: Environment } & Partial<Record<ServiceKind, Environment>>;
+  /** Extra environment of single services by name, such as `session-actor-1`; it wins over the others. */
+  readonly envByName?: Readonly<Record<string, Environment>>;
   readonly logLevel?: string;
   /** Where the built program of a kind lies; `apps/<kind>/dist/main.js` by default. */
   readonly entryOf?: (kind: ServiceKind) => string;

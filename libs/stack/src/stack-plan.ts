@@ -130,6 +130,7 @@ function environmentOf(member: Member, state: StackState, options: StackOptions)
     ...ownEnvironmentOf(member, state, options),
     ...options.env?.all,
     ...options.env?.[kind],
+    ...options.envByName?.[member.name],
   };
 }
 

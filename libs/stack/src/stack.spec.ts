@@ -96,6 +96,7 @@ describe('a stack', () => {
       groups: ['a', 'b'],
       shards: 8,
       env: { all: { FLEXPUSH_EXTRA: 'x' }, 'chat-api': { FLEXPUSH_OWN: 'y' } },
+      envByName: { 'gms-node-1': { FLEXPUSH_EXTRA: 'z' } },
     });
     const common = {
       FLEXPUSH_NATS_URL: stack.nats.url,
@@ -108,7 +109,11 @@ describe('a stack', () => {
       FLEXPUSH_SHARDS: '8',
       FLEXPUSH_ALIAS: '102',
     });
-    expect(await environmentOf(stack.service('gms-node-2').url)).toMatchObject({ FLEXPUSH_GMS_GROUP: 'b' });
+    expect(await environmentOf(stack.service('gms-node-1').url)).toMatchObject({ FLEXPUSH_EXTRA: 'z' });
+    expect(await environmentOf(stack.service('gms-node-2').url)).toMatchObject({
+      FLEXPUSH_GMS_GROUP: 'b',
+      FLEXPUSH_EXTRA: 'x',
+    });
     const api = await environmentOf(stack.service('chat-api-1').url);
     expect(api).toMatchObject({ ...common, FLEXPUSH_KEY_SECRET: stack.keySecret, FLEXPUSH_OWN: 'y' });
   });

@@ -28,6 +28,8 @@ export interface DrillContext {
   readonly secondsLeft: number;
   /** Which session-actor (by node id) owns which shards now. */
   owners(): Promise<ReadonlyMap<string, ReadonlySet<number>>>;
+  /** The name of the NATS server that leads the log; undefined without a cluster. */
+  logLeader(): Promise<string | undefined>;
   /** From 0 to 1, by the seed. */
   random(): number;
   /** Waits; rejects when the drill is stopped. */

@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
 import { prepareStack, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
 import type { StackNeeds } from './drill';
+import { Proxies } from './proxies';
+import { askRedis } from './raw-redis';
 import { Reviver } from './reviver';
 import type { Target, Victim, VictimKind } from './target';
 
@@ -37,16 +39,24 @@ export class OwnTarget implements Target {
   private constructor(
     private readonly stack: Stack,
     private readonly reviver: Reviver,
+    private readonly proxies: Proxies | undefined,
   ) {}
 
   static async start(
-    _needs: StackNeeds,
+    needs: StackNeeds,
     stopped: AbortSignal,
     onEvent: (text: string) => void,
   ): Promise<OwnTarget> {
     const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
-    const stack = await prepareStack({ dir, counts, supervise: false, logLevel: 'warn' });
-    const target = new OwnTarget(stack, new Reviver(REVIVE_AFTER_MS, onEvent));
+    const proxies = needs.proxied === true ? await Proxies.start() : undefined;
+    const stack = await prepareStack({
+      dir,
+      counts,
+      supervise: false,
+      logLevel: 'warn',
+      ...proxies?.stackOptions,
+    });
+    const target = new OwnTarget(stack, new Reviver(REVIVE_AFTER_MS, onEvent), proxies);
     const stop = () => void stack.stop();
     stopped.addEventListener('abort', stop, { once: true });
     try {
@@ -69,12 +79,24 @@ export class OwnTarget implements Target {
   }
 
   victims(kind: VictimKind): Promise<readonly Victim[]> {
-    return Promise.resolve(this.processesOf(kind).map((process) => this.victim(process)));
+    const running = this.processesOf(kind).filter(({ currentPid }) => currentPid !== undefined);
+    return Promise.resolve(running.map((process) => this.victim(process)));
+  }
+
+  get partition(): Target['partition'] {
+    return this.proxies;
+  }
+
+  async wipeRedis(): Promise<void> {
+    const { hostname, port } = new URL(this.stack.redis.url);
+    await askRedis({ host: hostname, port: Number(port) }, 'FLUSHALL');
   }
 
   async close(): Promise<void> {
     await this.reviver.stop();
+    this.proxies?.heal();
     await this.stack.stop();
+    await this.proxies?.close();
     await rm(this.stack.dir, { recursive: true, force: true });
   }
 

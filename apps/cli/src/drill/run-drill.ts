@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LOG_STREAM } from '@flexpush/contracts';
 import { connectBus, waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
 import { nowMs } from './canary';
 import type { Drill, DrillContext, DrillSizes } from './drill';
@@ -174,12 +175,18 @@ class DrillRun {
       random,
       pause: (durationMs) => this.pause(durationMs),
       owners: () => (this.bus ? shardsByOwner(this.bus, shardCount) : Promise.resolve(new Map())),
+      logLeader: () => this.logLeader(),
       fault: (what, affected) => {
         this.faults.push({ what, affected, atMs: nowMs() });
         this.note(what);
       },
       note: (what) => this.note(what),
     };
+  }
+
+  private async logLeader(): Promise<string | undefined> {
+    const manager = await this.bus?.connection.jetstreamManager();
+    return (await manager?.streams.info(LOG_STREAM))?.cluster?.leader;
   }
 
   /** Notes what happened, also for the target, which tells of restarts. */

@@ -5,7 +5,7 @@ export type VictimKind = Exclude<ServiceKind, 'sample-receiver'> | 'nats' | 'red
 /** A process that a drill may hurt. */
 export interface Victim {
   readonly name: string;
-  /** Its node id, as leases name their owners; undefined when it is not known. */
+  /** Its node id, as leases name their owners; of a NATS server its name. Undefined when it is not known. */
   readonly nodeId?: string | undefined;
   /** At once, without a chance to clean up. Whoever runs the system starts it again. */
   kill(): Promise<void>;
@@ -23,6 +23,8 @@ export interface Target {
   readonly natsUrl: string;
   readonly chatApiUrls: readonly string[];
   victims(kind: VictimKind): Promise<readonly Victim[]>;
+  /** The Redis server that takes the writes; undefined where there is only one. */
+  redisMaster?: (() => Promise<Victim | undefined>) | undefined;
   /** Empties Redis; undefined where that is not ours to do. */
   wipeRedis?: (() => Promise<void>) | undefined;
   /** Cuts one session-actor off from NATS and Redis, and joins it again. */
