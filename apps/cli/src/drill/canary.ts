@@ -115,6 +115,11 @@ export class Canary {
     await this.refreshWhileWanted();
   }
 
+  /** Forgets the pushes of the set-up, which no drill is judged by. */
+  forgetPushes(): void {
+    this.history.posts.length = 0;
+  }
+
   /** Reads the whole transcript; it stays undefined when nobody answers. */
   async readTranscript(): Promise<void> {
     const entries: TranscriptEntry[] = [];

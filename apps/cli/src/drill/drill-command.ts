@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printJson, printLine, printTable, printVerdict } from '../output';
 import { watchStopSignals } from '../up-signals';
@@ -6,7 +7,8 @@ import type { Drill } from './drill';
 import type { DrillLimits } from './limits';
 import { OwnTarget } from './own-target';
 import { Progress } from './progress';
-import { runDrill, type DrillResult, type RunSettings } from './run-drill';
+import { reportHtml } from './report-html';
+import { runDrill, type DrillResult, type DrillRunOutcome, type RunSettings } from './run-drill';
 
 interface RunOptions {
   readonly sessions?: number;
@@ -14,6 +16,7 @@ interface RunOptions {
   readonly seconds?: number;
   readonly seed?: number;
   readonly json?: boolean;
+  readonly report?: string;
   readonly maxTakeoverMs?: number;
   readonly maxLost?: number;
   readonly maxDuplicated?: number;
@@ -40,6 +43,7 @@ export function registerDrill(program: Command): void {
     .argument('<name>', 'see "flexpush drill list"');
   withLimits(withSizes(run))
     .option('--json', 'print one JSON object as the last line')
+    .option('--report <file.html>', 'write a page with the timeline and the results')
     .addHelpText('after', '\nExample:\n  $ npx flexpush drill run kill-owner --report kill-owner.html\n')
     .action((name: string, given: RunOptions) => runOne(findDrill(name), given));
 }
@@ -85,8 +89,12 @@ async function runOne(drill: Drill, given: RunOptions): Promise<void> {
   void signal.requested.then(() => stop.abort(new Error('stopped')));
   const progress = new Progress();
   try {
-    const result = await onOwnStack(settingsOf(drill, given), progress, stop.signal);
+    const { result, history } = await onOwnStack(settingsOf(drill, given), progress, stop.signal);
     progress.end();
+    if (given.report !== undefined) {
+      writeFileSync(given.report, reportHtml(drill, result, history));
+      progress.phase(`report in ${given.report}`);
+    }
     if (given.json !== true) printResult(result);
     printVerdict(result, given.json === true);
   } catch (error) {
@@ -103,12 +111,11 @@ async function onOwnStack(
   settings: RunSettings,
   progress: Progress,
   stopped: AbortSignal,
-): Promise<DrillResult> {
+): Promise<DrillRunOutcome> {
   progress.phase('starting a stack of its own');
   const target = await OwnTarget.start(settings.drill.needs, stopped, (text) => progress.note(text));
   try {
-    const { result } = await runDrill(settings, target, progress, stopped);
-    return result;
+    return await runDrill(settings, target, progress, stopped);
   } finally {
     progress.phase('stopping');
     await target.close();

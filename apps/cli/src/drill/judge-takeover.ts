@@ -26,7 +26,8 @@ export function takeoverOf(history: DrillHistory): Takeover | null {
   };
 }
 
-function takeoverAfter(fault: Fault, { sessions }: DrillHistory): Takeover | undefined {
+/** Of one fault; undefined when nothing had to be taken over, or nothing was pushed again. */
+export function takeoverAfter(fault: Fault, { sessions }: DrillHistory): Takeover | undefined {
   const { affected, atMs } = fault;
   if (affected === 'none') return undefined;
   const firstByShard = new Map<number, number>();

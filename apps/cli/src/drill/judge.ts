@@ -4,7 +4,7 @@ import { judgePosts } from './judge-posts';
 import { takeoverOf, type Takeover } from './judge-takeover';
 
 /** A POST may have been on its way when the refresh was answered. */
-export const IN_FLIGHT_ALLOWANCE_MS = 250;
+export const IN_FLIGHT_ALLOWANCE_MS = 500;
 /** A resend that is later than this has stopped. */
 export const STANDSTILL_AFTER_MS = 6_000;
 

@@ -80,12 +80,11 @@ export class Load {
   }
 
   /** Starts the chats, an agent in each, and confirms what that caused. */
-  async startChats(onStarted: (count: number) => void): Promise<void> {
+  async startChats(): Promise<void> {
     const numbers = Array.from({ length: this.settings.sessions }, (_, n) => n);
     await inParallel(numbers, SET_UP_PARALLEL, async (n) => {
       this.stopped.throwIfAborted();
       await this.startChat(n);
-      onStarted(this.canaries.length);
     });
   }
 
@@ -98,7 +97,10 @@ export class Load {
     canary.pushed(push.post);
   }
 
+  /** From here on everything counts. */
   startPublishing(): void {
+    for (const canary of this.canaries) canary.forgetPushes();
+    this.figures.pushes = 0;
     this.isPublishing = true;
     this.publishing = this.publishAtRate();
   }

@@ -42,6 +42,11 @@ export interface DrillResult extends Judgement {
   readonly events: readonly TimelineNote[];
 }
 
+export interface DrillRunOutcome {
+  readonly result: DrillResult;
+  readonly history: DrillHistory;
+}
+
 export interface Watcher {
   phase(text: string): void;
   note(text: string): void;
@@ -50,10 +55,11 @@ export interface Watcher {
 
 /** Of the load, this share runs before the fault. */
 const SHARE_BEFORE = 0.25;
+const SETTLE_MS = 1_000;
 const FIGURES_EVERY_MS = 250;
 /** After the load, this long at most for what is still to be told. */
 const QUIET_MAX_MS = 30_000;
-const STACK_OF_TIMELINE_MAX = 1_000;
+const NOTES_MAX = 1_000;
 
 /** Runs one drill against a target and judges it. Rejects when `stopped` is aborted; whoever called closes the target. */
 export async function runDrill(
@@ -61,7 +67,7 @@ export async function runDrill(
   target: Target,
   watcher: Watcher,
   stopped: AbortSignal,
-): Promise<{ result: DrillResult; history: DrillHistory; notes: readonly TimelineNote[] }> {
+): Promise<DrillRunOutcome> {
   const run = new DrillRun(settings, target, watcher, stopped);
   try {
     return await run.run();
@@ -92,7 +98,7 @@ class DrillRun {
     private readonly stopped: AbortSignal,
   ) {}
 
-  async run() {
+  async run(): Promise<DrillRunOutcome> {
     const { drill, sizes } = this.settings;
     const bus = await connectBus({ url: this.target.natsUrl, name: 'flexpush-drill' });
     this.bus = bus;
@@ -112,13 +118,15 @@ class DrillRun {
     );
     this.load = load;
     this.watcher.phase(`starting ${sizes.sessions} chats`);
-    await load.startChats(() => undefined);
+    await load.startChats();
+    // The pushes of the joins, which the first refreshes have confirmed, may still be on their way.
+    await this.pause(SETTLE_MS);
     await this.underLoad(load, shardCount);
     const watchedUntilMs = await this.untilQuiet(load, this.options.rules);
     this.watcher.phase('reading the transcripts');
     await load.readTranscripts();
     const history = this.history(load, this.options.rules, watchedUntilMs);
-    return { result: this.resultOf(history, load), history, notes: this.notes };
+    return { result: this.resultOf(history, load), history };
   }
 
   /** Takes back what the run has changed. Every step is tried, whatever became of the others. */
@@ -191,7 +199,7 @@ class DrillRun {
 
   /** Notes what happened, also for the target, which tells of restarts. */
   note(what: string): void {
-    if (this.notes.length < STACK_OF_TIMELINE_MAX) this.notes.push({ atMs: nowMs(), what });
+    if (this.notes.length < NOTES_MAX) this.notes.push({ atMs: nowMs(), what });
     this.watcher.note(what);
   }
 
