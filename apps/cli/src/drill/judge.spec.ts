@@ -118,7 +118,7 @@ describe('lost', () => {
   });
 
   it('is an event of a silent customer after which no trigger came', () => {
-    const silent = { customer: 'silent', refreshes: [] } as const;
+    const silent: Partial<SessionHistory> = { customer: 'silent', refreshes: [] };
     expect(judged({ ...silent, posts: [trigger(105, 1), trigger(3_005, 1)] })).toMatchObject(nothingWrong);
     expect(judged({ ...silent, posts: [trigger(105, 1), trigger(2_105, 1, 1)] })).toMatchObject({
       neverTold: 1,
@@ -211,7 +211,7 @@ describe('afterConfirm', () => {
 
 it('overAttempts are attempts beyond the option', () => {
   const posts = [0, 1, 2, 3].map((attempt) => trigger(105 + attempt * DELAY_MS, 1, attempt));
-  const silent = { customer: 'silent', refreshes: [], events: [event('e1', 100)] } as const;
+  const silent: Partial<SessionHistory> = { customer: 'silent', refreshes: [], events: [event('e1', 100)] };
   expect(judged({ ...silent, posts })).toMatchObject({ overAttempts: 0 });
   expect(judged({ ...silent, posts: [...posts, trigger(105 + 4 * DELAY_MS, 1, 4)] })).toMatchObject({
     overAttempts: 1,
@@ -219,11 +219,12 @@ it('overAttempts are attempts beyond the option', () => {
 });
 
 it('stranded are those who did not confirm and whose resends stopped', () => {
-  const silent = { customer: 'silent', refreshes: [], posts: [trigger(105, 1), trigger(3_006, 1)] } as const;
+  const posts = [trigger(105, 1), trigger(3_006, 1)];
+  const silent: Partial<SessionHistory> = { customer: 'silent', refreshes: [], posts };
   const stopsAtMs = T0 + 3_006 + DELAY_MS + STANDSTILL_AFTER_MS;
   expect(judged(silent, { watchedUntilMs: stopsAtMs })).toMatchObject({ stranded: 0 });
   expect(judged(silent, { watchedUntilMs: stopsAtMs + 1 })).toMatchObject({ stranded: 1 });
-  const exhausted = [...silent.posts, ...[1, 2, 3].map((k) => trigger(3_006 + k * DELAY_MS, 1, k))];
+  const exhausted = [...posts, ...[1, 2, 3].map((k) => trigger(3_006 + k * DELAY_MS, 1, k))];
   expect(judged({ ...silent, posts: exhausted }, { watchedUntilMs: stopsAtMs + 60_000 })).toMatchObject({
     stranded: 0,
   });
@@ -232,7 +233,7 @@ it('stranded are those who did not confirm and whose resends stopped', () => {
 describe('lateness', () => {
   it('of a resend counts from the attempt before plus the delay', () => {
     const posts = [trigger(102, 1), trigger(102 + DELAY_MS + 70, 1, 1)];
-    const silent = { customer: 'silent', refreshes: [], events: [event('e1', 100)] } as const;
+    const silent: Partial<SessionHistory> = { customer: 'silent', refreshes: [], events: [event('e1', 100)] };
     expect(judged({ ...silent, posts })).toMatchObject({ latenessP50Ms: 0, latenessMaxMs: 70 });
   });
 
