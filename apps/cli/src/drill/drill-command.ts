@@ -5,12 +5,20 @@ import { watchStopSignals } from '../up-signals';
 import { catalogue, findDrill } from './catalogue';
 import type { Drill } from './drill';
 import type { DrillLimits } from './limits';
+import {
+  canarySizes,
+  receiverOf,
+  runningTargetOf,
+  withDrillTarget,
+  type TargetOptions,
+} from './drill-target';
 import { OwnTarget } from './own-target';
 import { Progress } from './progress';
+import type { Target } from './target';
 import { reportHtml } from './report-html';
 import { runDrill, type DrillResult, type DrillRunOutcome, type RunSettings } from './run-drill';
 
-interface RunOptions {
+interface RunOptions extends TargetOptions {
   readonly sessions?: number;
   readonly rate?: number;
   readonly seconds?: number;
@@ -41,7 +49,7 @@ export function registerDrill(program: Command): void {
     .command('run')
     .description('Run one drill.')
     .argument('<name>', 'see "flexpush drill list"');
-  withLimits(withSizes(run))
+  withLimits(withDrillTarget(withSizes(run), parsePort))
     .option('--json', 'print one JSON object as the last line')
     .option('--report <file.html>', 'write a page with the timeline and the results')
     .addHelpText('after', '\nExample:\n  $ npx flexpush drill run kill-owner --report kill-owner.html\n')
@@ -89,7 +97,7 @@ async function runOne(drill: Drill, given: RunOptions): Promise<void> {
   void signal.requested.then(() => stop.abort(new Error('stopped')));
   const progress = new Progress();
   try {
-    const { result, history } = await onOwnStack(settingsOf(drill, given), progress, stop.signal);
+    const { result, history } = await runOn(drill, given, progress, stop.signal);
     progress.end();
     if (given.report !== undefined) {
       writeFileSync(given.report, reportHtml(drill, result, history));
@@ -107,33 +115,36 @@ async function runOne(drill: Drill, given: RunOptions): Promise<void> {
   }
 }
 
-async function onOwnStack(
-  settings: RunSettings,
+async function runOn(
+  drill: Drill,
+  given: RunOptions,
   progress: Progress,
   stopped: AbortSignal,
 ): Promise<DrillRunOutcome> {
-  progress.phase('starting a stack of its own');
-  const target = await OwnTarget.start(settings.drill.needs, stopped, (text) => progress.note(text));
+  const running = runningTargetOf(drill, given, (text) => progress.note(text));
+  const settings = settingsOf(drill, given, running);
+  if (running === undefined) progress.phase('starting a stack of its own');
+  const target = running ?? (await OwnTarget.start(drill.needs, stopped, (text) => progress.note(text)));
   try {
     return await runDrill(settings, target, progress, stopped);
   } finally {
-    progress.phase('stopping');
+    if (running === undefined) progress.phase('stopping');
     await target.close();
   }
 }
 
-function settingsOf(drill: Drill, given: RunOptions): RunSettings {
+function settingsOf(drill: Drill, given: RunOptions, running: Target | undefined): RunSettings {
+  const sizes = { ...drill.sizes, ...(running === undefined ? {} : canarySizes) };
   return {
     drill,
     sizes: {
-      sessions: given.sessions ?? drill.sizes.sessions,
-      ratePerS: given.rate ?? drill.sizes.ratePerS,
-      seconds: given.seconds ?? drill.sizes.seconds,
+      sessions: given.sessions ?? sizes.sessions,
+      ratePerS: given.rate ?? sizes.ratePerS,
+      seconds: given.seconds ?? sizes.seconds,
     },
     limits: limitsOf(drill.limits, given),
     seed: given.seed ?? Math.floor(Math.random() * 1_000_000_000),
-    receiverPlace: { host: '127.0.0.1', port: 0 },
-    receiverHost: '127.0.0.1',
+    ...receiverOf(given),
   };
 }
 
@@ -181,4 +192,10 @@ function parseWhole(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value <= 1_000_000_000) return value;
   throw new InvalidArgumentError('It must be a whole number from 0 to 1000000000.');
+}
+
+function parsePort(text: string): number {
+  const port = parseWhole(text);
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('It must be a port from 1 to 65535.');
 }

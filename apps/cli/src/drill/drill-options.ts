@@ -5,6 +5,8 @@ import { openOptionStore, type NatsBus, type OptionStore } from '@flexpush/nats-
 export interface PushRules {
   readonly resendDelayMs: number;
   readonly resendAttemptMax: number;
+  /** Who asks for nothing for this long is pinged, and then removed. */
+  readonly pushTimeoutMs: number;
 }
 
 const OPTION = 'customhttp.url';
@@ -20,7 +22,7 @@ export class DrillOptions {
     readonly rules: PushRules,
   ) {}
 
-  /** Throws when the system would start chats without push. */
+  /** Throws when an option is refused; nothing is left behind then. */
   static async set(bus: NatsBus, providers: readonly { name: string; url: string }[]): Promise<DrillOptions> {
     const store = await openOptionStore(bus);
     const values = store.values();
@@ -28,6 +30,7 @@ export class DrillOptions {
     const rules = {
       resendDelayMs: Number(setting('flex-push-resend-delay')) * 1_000,
       resendAttemptMax: Number(setting('flex-push-resend-attempts')),
+      pushTimeoutMs: Number(setting('flex-push-timeout')) * 1_000,
     };
     const sections = providers.map(({ name }) => `push.provider.${name}`);
     const options = new DrillOptions(store, sections, rules);

@@ -13,6 +13,7 @@ export interface LoadSettings {
   /** A section `push.provider.<name>` per receiver; sessions are dealt out to them in turn. */
   readonly providers: readonly string[];
   readonly withPlain: boolean;
+  readonly withSilent: boolean;
   /** Names the devices of this run, so that pushes of others are not taken for ours. */
   readonly runId: string;
   readonly shardCount: number;
@@ -170,7 +171,8 @@ export class Load {
 
   private customerOf(n: number): CustomerKind {
     if (this.settings.withPlain && n % PLAIN_EVERY === 1) return 'plain';
-    return n % SILENT_EVERY === 2 && n / SILENT_EVERY < SILENT_MAX ? 'silent' : 'refreshing';
+    const isSilent = this.settings.withSilent && n % SILENT_EVERY === 2 && n / SILENT_EVERY < SILENT_MAX;
+    return isSilent ? 'silent' : 'refreshing';
   }
 
   private publisherOf(n: number): EventPublisher {

@@ -28,7 +28,7 @@ const counts = {
 export const ownOptions = [
   ['settings', 'flex-push-on-join', 'true'],
   ['settings', 'flex-push-resend-delay', '2'],
-  ['settings', 'flex-push-resend-attempts', '5'],
+  ['settings', 'flex-push-resend-attempts', '10'],
   ['settings', 'flex-push-timeout', '86400'],
 ] as const;
 

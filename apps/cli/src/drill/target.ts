@@ -22,6 +22,8 @@ export interface Target {
   readonly description: string;
   readonly natsUrl: string;
   readonly chatApiUrls: readonly string[];
+  /** Faults come when a person makes them, so no time is measured from them. */
+  readonly isByHand?: boolean;
   victims(kind: VictimKind): Promise<readonly Victim[]>;
   /** The Redis server that takes the writes; undefined where there is only one. */
   redisMaster?: (() => Promise<Victim | undefined>) | undefined;
