@@ -6,6 +6,7 @@ import type { PublishedEvent, ReceivedPost, SessionHistory, TranscriptEntry } fr
 const RETRY_MS = 200;
 /** Together half a minute, longer than any drill breaks something for. */
 const ATTEMPTS_MAX = 150;
+const LEAVE_ATTEMPTS_MAX = 5;
 const MARKER = /^e\d+$/;
 /** A chat of a drill has far fewer events; a transcript that never ends is a fault of the system. */
 const PAGES_MAX = 1_000;
@@ -115,9 +116,10 @@ export class Canary {
     await this.refreshWhileWanted();
   }
 
-  /** Forgets the pushes of the set-up, which no drill is judged by. */
-  forgetPushes(): void {
+  /** Forgets the pushes and refreshes of the set-up, by which no drill is judged. */
+  forgetSetUp(): void {
     this.history.posts.length = 0;
+    this.history.refreshes.length = 0;
   }
 
   /** Reads the whole transcript; it stays undefined when nobody answers. */
@@ -136,9 +138,17 @@ export class Canary {
     this.history.transcript = entries;
   }
 
-  /** Leaves the chat; an answer is not needed. */
-  async leave(): Promise<void> {
-    await this.clients.next().call('disconnect', this.identity);
+  /** Leaves the chat; false when that was not possible. */
+  async leave(): Promise<boolean> {
+    for (let attempt = 1; attempt <= LEAVE_ATTEMPTS_MAX; attempt++) {
+      const answer = await this.clients
+        .next()
+        .call('disconnect', this.identity)
+        .catch(() => undefined);
+      if (answer?.body.statusCode === 0) return true;
+      await sleep(RETRY_MS);
+    }
+    return false;
   }
 
   private async refreshWhileWanted(): Promise<void> {

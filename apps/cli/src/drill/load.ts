@@ -100,7 +100,7 @@ export class Load {
 
   /** From here on everything counts. */
   startPublishing(): void {
-    for (const canary of this.canaries) canary.forgetPushes();
+    for (const canary of this.canaries) canary.forgetSetUp();
     this.figures.pushes = 0;
     this.isPublishing = true;
     this.publishing = this.publishAtRate();
@@ -123,8 +123,15 @@ export class Load {
 
   /** Ends the chats of this run, so that none stays behind in a running system. */
   async leaveChats(): Promise<void> {
-    // A chat that cannot be left now is ended by the system's own inactivity.
-    await inParallel(this.canaries, SET_UP_PARALLEL, (canary) => canary.leave().catch(() => undefined));
+    await inParallel(this.canaries, SET_UP_PARALLEL, async (canary) => {
+      // The customer first: its own leave is not pushed, while it would be told of the agent's.
+      if (!(await canary.leave())) return;
+      await this.publisherOf(0).publish({
+        sessionId: canary.sessionId,
+        type: 'participant.leave',
+        userId: AGENT,
+      });
+    });
   }
 
   histories(): readonly SessionHistory[] {

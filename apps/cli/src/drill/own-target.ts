@@ -35,6 +35,7 @@ export const ownOptions = [
 /** A stack of the drill's own, in a temporary folder and on free ports. `close()` leaves nothing behind. */
 export class OwnTarget implements Target {
   readonly description = 'a stack of its own';
+  readonly isOwn = true;
 
   private constructor(
     private readonly stack: Stack,
@@ -47,6 +48,8 @@ export class OwnTarget implements Target {
     stopped: AbortSignal,
     onEvent: (text: string) => void,
   ): Promise<OwnTarget> {
+    if (needs.redis === 'sentinel' || needs.natsServers === 3)
+      throw new Error('this drill needs a --target: a stack of its own has one Redis and one NATS server');
     const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
     const proxies = needs.proxied === true ? await Proxies.start() : undefined;
     const stack = await prepareStack({

@@ -134,7 +134,7 @@ class DrillRun {
 
   /** Takes back what the run has changed. Every step is tried, whatever became of the others. */
   async close(): Promise<void> {
-    await this.load?.leaveChats();
+    if (this.target.isOwn !== true) await this.load?.leaveChats();
     await this.load?.close();
     await this.options?.restore();
     await this.bus?.close().catch(() => undefined);

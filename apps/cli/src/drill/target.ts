@@ -22,6 +22,8 @@ export interface Target {
   readonly description: string;
   readonly natsUrl: string;
   readonly chatApiUrls: readonly string[];
+  /** It goes away with the drill. */
+  readonly isOwn?: boolean;
   /** Faults come when a person makes them, so no time is measured from them. */
   readonly isByHand?: boolean;
   victims(kind: VictimKind): Promise<readonly Victim[]>;
