@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printJson, printLine, printTable, printVerdict } from '../output';
@@ -93,6 +94,8 @@ function list(json: boolean): void {
 
 async function runOne(drill: Drill, given: RunOptions): Promise<void> {
   const stop = new AbortController();
+  // Everything that waits listens to it: as many as there are customers.
+  setMaxListeners(0, stop.signal);
   const signal = watchStopSignals(() => process.exit(INTERRUPTED_CODE));
   void signal.requested.then(() => stop.abort(new Error('stopped')));
   const progress = new Progress();

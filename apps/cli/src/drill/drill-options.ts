@@ -22,11 +22,18 @@ export class DrillOptions {
     readonly rules: PushRules,
   ) {}
 
-  /** Throws when an option is refused; nothing is left behind then. */
+  /** Throws when the system would start chats without push, or refuses an option; nothing is left behind then. */
   static async set(bus: NatsBus, providers: readonly { name: string; url: string }[]): Promise<DrillOptions> {
     const store = await openOptionStore(bus);
     const values = store.values();
     const setting = (name: string) => readOption(values, ['settings'], name);
+    for (const name of ['flex-push-enabled', 'flex-push-on-join'])
+      if (setting(name) !== 'true') {
+        store.close();
+        throw new Error(
+          `the system starts chats without push; set it: npx flexpush options set settings ${name} true`,
+        );
+      }
     const rules = {
       resendDelayMs: Number(setting('flex-push-resend-delay')) * 1_000,
       resendAttemptMax: Number(setting('flex-push-resend-attempts')),

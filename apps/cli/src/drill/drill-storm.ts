@@ -1,7 +1,7 @@
 import type { Drill, DrillContext } from './drill';
 import { pick } from './drills-delivery';
 import { strictLimits } from './limits';
-import type { VictimKind } from './target';
+import type { Victim, VictimKind } from './target';
 
 const FREEZE_MS = 3_000;
 const PAUSE_MIN_MS = 1_000;
@@ -12,30 +12,20 @@ const SICK_MS = 1_500;
 
 type Strike = (context: DrillContext) => Promise<void>;
 
-const killOne =
-  (kind: VictimKind): Strike =>
+/** Strikes one of a kind by chance; what is away already is left alone. */
+const strikeOne =
+  (kind: VictimKind, what: string, strike: (victim: Victim) => Promise<void>): Strike =>
   async ({ target, fault, random }) => {
-    const victim = pick(await target.victims(kind), random);
-    fault(`kill ${victim.name}`, 'none');
-    await victim.kill();
+    const victims = await target.victims(kind);
+    if (victims.length === 0) return;
+    const victim = pick(victims, random);
+    fault(`${what} ${victim.name}`, 'none');
+    await strike(victim);
   };
-
-const restartOne =
-  (kind: VictimKind): Strike =>
-  async ({ target, fault, random }) => {
-    const victim = pick(await target.victims(kind), random);
-    fault(`restart ${victim.name}`, 'none');
-    await victim.restart();
-  };
-
-const freezeOne =
-  (kind: VictimKind): Strike =>
-  async ({ target, fault, random }) => {
-    const victim = pick(await target.victims(kind), random);
-    if (!victim.freeze) return;
-    fault(`freeze ${victim.name} for ${FREEZE_MS / 1_000} s`, 'none');
-    await victim.freeze(FREEZE_MS);
-  };
+const killOne = (kind: VictimKind) => strikeOne(kind, 'kill', (victim) => victim.kill());
+const restartOne = (kind: VictimKind) => strikeOne(kind, 'restart', (victim) => victim.restart());
+const freezeOne = (kind: VictimKind) =>
+  strikeOne(kind, `freeze for ${FREEZE_MS / 1_000} s:`, async (victim) => victim.freeze?.(FREEZE_MS));
 
 const sickenReceiver: Strike = async ({ receivers, fault, random, pause }) => {
   const receiver = pick(receivers, random);
