@@ -12,6 +12,8 @@ function buildProgram(): Command {
   return program;
 }
 
+/** What a failed command has left open, such as a connection that is still tried, must not keep the program from ending. */
+const END_AFTER_FAILURE_MS = 500;
 let failure = 'the command line was not understood; see --help';
 
 /** Whatever a command throws ends here, as one clear message and exit code 1. */
@@ -21,6 +23,7 @@ function reportFailure(error: unknown): void {
   process.stderr.write(`${paint('red', 'error:', process.stderr)} ${message}\n`);
   if (wantsDebug() && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = 1;
+  setTimeout(() => process.exit(), END_AFTER_FAILURE_MS).unref();
 }
 
 process.on('exit', (code) => {

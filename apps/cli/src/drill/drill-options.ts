@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readOption } from '@flexpush/contracts';
 import { openOptionStore, type NatsBus, type OptionStore } from '@flexpush/nats-bus';
 
@@ -10,6 +11,8 @@ export interface PushRules {
 }
 
 const OPTION = 'customhttp.url';
+const RESTORE_ATTEMPTS_MAX = 10;
+const RESTORE_RETRY_MS = 1_000;
 
 /**
  * The one thing that a drill changes in a system: a provider section of its own per receiver, which the chats of the drill
@@ -51,8 +54,33 @@ export class DrillOptions {
     return options;
   }
 
+  /** Removes what was set. Tries for a while, for NATS may just be what the drill has broken; then throws what is left to do. */
   async restore(): Promise<void> {
-    for (const section of this.sections) await this.store.unset(section, OPTION);
+    try {
+      for (const section of this.sections) await this.unset(section);
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Ends without taking anything back, where the system goes away anyway. */
+  close(): void {
     this.store.close();
+  }
+
+  private async unset(section: string): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.store.unset(section, OPTION);
+        return;
+      } catch (error) {
+        if (attempt >= RESTORE_ATTEMPTS_MAX)
+          throw new Error(
+            `an option of the drill is left behind; remove it: npx flexpush options unset ${section} ${OPTION}`,
+            { cause: error },
+          );
+        await sleep(RESTORE_RETRY_MS);
+      }
+    }
   }
 }

@@ -121,17 +121,21 @@ export class Load {
     await inParallel(this.canaries, SET_UP_PARALLEL, (canary) => canary.readTranscript());
   }
 
-  /** Ends the chats of this run, so that none stays behind in a running system. */
-  async leaveChats(): Promise<void> {
+  /** Ends the chats of this run, so that none stays behind in a running system. Returns how many could not be ended. */
+  async leaveChats(): Promise<number> {
+    let left = 0;
     await inParallel(this.canaries, SET_UP_PARALLEL, async (canary) => {
       // The customer first: its own leave is not pushed, while it would be told of the agent's.
       if (!(await canary.leave())) return;
-      await this.publisherOf(0).publish({
-        sessionId: canary.sessionId,
+      const { sessionId } = canary;
+      const agentLeft = await this.publisherOf(0).publish({
+        sessionId,
         type: 'participant.leave',
         userId: AGENT,
       });
+      if (agentLeft.kind === 'stored') left++;
     });
+    return this.canaries.length - left;
   }
 
   histories(): readonly SessionHistory[] {

@@ -55,6 +55,7 @@ export interface Watcher {
 
 /** Of the load, this share runs before the fault. */
 const SHARE_BEFORE = 0.25;
+const CONNECT_TIMEOUT_MS = 10_000;
 const SETTLE_MS = 1_000;
 const FIGURES_EVERY_MS = 250;
 /** After the load, this long at most for what is still to be told. */
@@ -102,8 +103,7 @@ class DrillRun {
 
   async run(): Promise<DrillRunOutcome> {
     const { drill, sizes } = this.settings;
-    const bus = await connectBus({ url: this.target.natsUrl, name: 'flexpush-drill' });
-    this.bus = bus;
+    const bus = await this.connect();
     const shardCount = await waitForShardCount(bus);
     await this.startReceivers();
     this.options = await DrillOptions.set(bus, this.providers());
@@ -132,13 +132,47 @@ class DrillRun {
     return { result: this.resultOf(history, load), history };
   }
 
-  /** Takes back what the run has changed. Every step is tried, whatever became of the others. */
+  /** Takes back what the run has changed. Every step is tried, whatever became of the others; throws the first failure. */
   async close(): Promise<void> {
-    if (this.target.isOwn !== true) await this.load?.leaveChats();
-    await this.load?.close();
-    await this.options?.restore();
-    await this.bus?.close().catch(() => undefined);
-    for (const receiver of this.receivers) await receiver.close();
+    const steps = [
+      () => this.endChats(),
+      // With the chats gone nobody names the provider any more.
+      () => (this.target.isOwn === true ? this.options?.close() : this.options?.restore()),
+      () => this.load?.close(),
+      () => this.bus?.close().catch(() => undefined),
+      () => Promise.all(this.receivers.map((receiver) => receiver.close())),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  private async endChats(): Promise<void> {
+    if (this.target.isOwn === true || !this.load) return;
+    const remaining = await this.load.leaveChats();
+    if (remaining > 0)
+      this.watcher.note(
+        `${remaining} chats of the drill could not be ended; their devices begin with ${this.runId}`,
+      );
+  }
+
+  private async connect(): Promise<NatsBus> {
+    const { natsUrl } = this.target;
+    const waiting = new AbortController();
+    const tooLate = sleep(CONNECT_TIMEOUT_MS, undefined, {
+      signal: AbortSignal.any([this.stopped, waiting.signal]),
+    }).then(() => {
+      throw new Error('no NATS server of the target answers; see --nats');
+    });
+    const connecting = connectBus({ url: natsUrl, name: 'flexpush-drill' });
+    this.bus = await Promise.race([connecting, tooLate]).finally(() => waiting.abort());
+    return this.bus;
   }
 
   private async startReceivers(): Promise<void> {
