@@ -60,6 +60,31 @@ describe('Ownership', () => {
     for (const shard of ALL) expect(cluster.leases.now(shard).lease?.owner).toBe(ownerOf(shard, ['a', 'b']));
   });
 
+  it('a node that joins leaves no shard without an owner for longer than the handover takes', async () => {
+    const cluster = await clusterOf('a');
+    cluster.start('b');
+    let unownedMs = 0;
+    let worstMs = 0;
+    for (let ms = 0; ms < BEATS(5); ms += 5) {
+      await cluster.clock.advance(5);
+      unownedMs = cluster.owners().some((owners) => owners.length === 0) ? unownedMs + 5 : 0;
+      worstMs = Math.max(worstMs, unownedMs);
+    }
+    expect(cluster.owners()).toEqual(placement('a', 'b'));
+    expect(worstMs).toBeLessThan(HEARTBEAT_MS / 2);
+  });
+
+  it('the first of many to start does not take what the others will run', async () => {
+    const cluster = new Cluster();
+    cluster.start('a');
+    await cluster.clock.advance(100);
+    cluster.start('b');
+    await cluster.clock.advance(BEATS(5));
+    expect(cluster.owners()).toEqual(placement('a', 'b'));
+    // Taken once each: nobody had to give one up again.
+    for (const shard of ALL) expect(cluster.leases.now(shard).term).toBeLessThanOrEqual(ALL.length);
+  });
+
   it('a node that leaves gives its shards at once', async () => {
     const cluster = await clusterOf('a', 'b');
     const left = node(cluster, 'b').leave();

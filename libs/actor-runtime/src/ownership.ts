@@ -40,7 +40,8 @@ const FAILED_RETRY_MS = 1_000;
  *     nobody responds to its probe, or it has been silent for the dead time-out. A free one, or one of an earlier
  *     incarnation of this node, is taken at once.
  * O3. Placement is by rendezvous over the living nodes that are not leaving. A shard that belongs elsewhere is stopped
- *     (its batch finished) before its lease is released.
+ *     (its batch finished) before its lease is released. A node that is still joining is given nothing, because it would
+ *     leave it lying; but what it will run is not taken from under it, or the first of many to start would grab all.
  * O4. A lease seen in other hands ends the actor, and so does a commit that conflicts.
  * O5. A node that does not hear its own beats sends no pushes.
  * O6. A lease that this node holds without running the shard is given back, or its peers would wait for it for ever.
@@ -57,7 +58,7 @@ export class Ownership {
   private readonly probes = new Map<string, Promise<'alive' | 'no-responders' | 'silent'>>();
   private ownBeatHeardAtMs: number;
   private readonly startedAtMs: number;
-  private state: PeerHeartbeat['state'] = 'up';
+  private state: PeerHeartbeat['state'] = 'joining';
   private cancelTick: (() => void) | undefined;
   private reconciling: Promise<void> | undefined;
   private reconcileAgain = false;
@@ -149,8 +150,13 @@ export class Ownership {
 
   /** The shards that belong here by the present placement. */
   wanted(): number[] {
-    if (this.state !== 'up') return [];
-    const live = this.liveNodes();
+    return this.state === 'up' ? this.placedHere(['up', 'joining']) : [];
+  }
+
+  /** The shards that rendezvous over the living nodes in these states, and this one, gives to this node. */
+  private placedHere(states: readonly PeerHeartbeat['state'][]): number[] {
+    const peers = this.judge().filter(({ heartbeat }) => states.includes(heartbeat.state));
+    const live = [this.settings.nodeId, ...peers.map(({ heartbeat }) => heartbeat.nodeId as string)];
     return shards(this.settings.shardCount).filter((shard) => ownerOf(shard, live) === this.settings.nodeId);
   }
 
@@ -158,7 +164,7 @@ export class Ownership {
   health(): true | string {
     const wanted = this.wanted();
     const missing = wanted.filter((shard) => !this.owned.get(shard)?.actor.isCaughtUp());
-    if (!this.hasListened()) return 'listening for peers';
+    if (this.state === 'joining') return 'listening for peers';
     if (missing.length > 0) return `${missing.length} of ${wanted.length} shards not yet caught up`;
     const stuck = this.actors().filter((actor) => actor.isStuck(this.settings.stuckAfterMs));
     return stuck.length === 0
@@ -171,7 +177,8 @@ export class Ownership {
    * by a millisecond, it takes its asker for paused and gives silent peers a second time-out.
    */
   private tick(): void {
-    if (this.state !== 'up') return;
+    if (this.state !== 'up' && this.state !== 'joining') return;
+    if (this.state === 'joining' && this.hasListened()) this.state = 'up';
     const { clock, dispatcher } = this.deps;
     const halfIntervalMs = this.settings.heartbeatIntervalMs / 2;
     this.beat();
@@ -194,14 +201,6 @@ export class Ownership {
     return (
       this.deps.clock.monotonicMs() - this.startedAtMs >= LISTEN_INTERVALS * this.settings.heartbeatIntervalMs
     );
-  }
-
-  private liveNodes(): string[] {
-    const peers = this.judge();
-    return [
-      this.settings.nodeId,
-      ...peers.filter(({ heartbeat }) => heartbeat.state === 'up').map(({ heartbeat }) => heartbeat.nodeId),
-    ];
   }
 
   /** The living peers. Who has died was silent for the dead time-out already. */
@@ -239,11 +238,12 @@ export class Ownership {
   }
 
   private async reconcileOnce(): Promise<void> {
-    if (this.state !== 'up' || !this.hasListened()) return;
+    if (this.state !== 'up') return;
     await this.probeSuspects();
     const wanted = new Set(this.wanted());
+    const kept = new Set(this.placedHere(['up']));
     for (const [shard, { state }] of this.owned)
-      if (!wanted.has(shard) && state === 'running') void this.giveUp(shard);
+      if (!kept.has(shard) && state === 'running') void this.giveUp(shard);
     const nowMs = this.deps.clock.monotonicMs();
     const missing = [...wanted].filter(
       (shard) => !this.owned.has(shard) && (this.notBeforeMs.get(shard) ?? nowMs) <= nowMs,

@@ -38,7 +38,8 @@ export const peerHeartbeatSchema = z.object({
   v: z.literal(1),
   nodeId: nodeIdSchema,
   incarnation: z.string().min(1).max(64),
-  state: z.enum(['up', 'leaving', 'gone']),
+  /** `joining`: it listens for the others and runs nothing yet. */
+  state: z.enum(['joining', 'up', 'leaving', 'gone']),
 });
 export type PeerHeartbeat = z.infer<typeof peerHeartbeatSchema>;
 
