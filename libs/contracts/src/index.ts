@@ -8,5 +8,6 @@ export * from './options';
 export * from './push';
 export * from './records';
 export * from './redaction';
+export * from './redis-url';
 export * from './subjects';
 export * from './user-data';

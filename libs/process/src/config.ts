@@ -1,3 +1,4 @@
+import { parseRedisUrl } from '@flexpush/contracts';
 import { z } from 'zod';
 
 /** What every service is configured with. Names carry units; defaults stand only here. */
@@ -18,7 +19,18 @@ export const serviceConfigShape = {
 };
 
 /** For the services that use Redis. */
-export const redisConfigShape = { FLEXPUSH_REDIS_URL: z.string().min(1).default('redis://127.0.0.1:6379') };
+export const redisConfigShape = {
+  FLEXPUSH_REDIS_URL: z
+    .string()
+    .default('redis://127.0.0.1:6379')
+    .superRefine((url, context) => {
+      try {
+        parseRedisUrl(url);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+      }
+    }),
+};
 
 /** Every problem of a configuration at once. */
 export class ConfigError extends Error {
