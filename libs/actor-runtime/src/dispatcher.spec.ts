@@ -423,6 +423,20 @@ describe('Dispatcher', () => {
       expect(rig.gms.ids('gms-a')).toEqual([`${MIRA}:1`, `${MIRA}:1`]);
     });
 
+    it.each([-60_000, 60_000])('a clock that is set by %i ms moves no deadline', async (byMs) => {
+      const rig = new Rig();
+      await rig.put(entry(MIRA, 1));
+      rig.clock.step(byMs);
+      await rig.clock.advance(DISPATCHER_SETTINGS.settleDeadlineMs - 1);
+      rig.dispatcher.sweep();
+      await turn();
+      expect(rig.gms.ids()).toEqual([`${MIRA}:1`]);
+      await rig.clock.advance(1);
+      rig.dispatcher.sweep();
+      await turn();
+      expect(rig.gms.ids()).toEqual([`${MIRA}:1`, `${MIRA}:1`]);
+    });
+
     it('that never come: the same id again to the same node after the deadline', async () => {
       const rig = new Rig();
       await rig.put(entry(MIRA, 1));

@@ -35,7 +35,7 @@ interface Flight {
   nodeId: string | undefined;
   /** Where it is queued, or was sent from. A node that left and came back has another channel. */
   channel: Channel | undefined;
-  /** When an unanswered dispatch is sent again, epoch ms. */
+  /** When an unanswered dispatch is sent again, monotonic ms. */
   deadlineAtMs: number;
 }
 
@@ -253,7 +253,7 @@ export class Dispatcher {
 
   /** The connection was lost for a while, and results may have died with it: what is sent is soon asked for again. */
   hurry(): void {
-    const soonMs = this.deps.clock.nowMs() + HURRIED_DEADLINE_MS;
+    const soonMs = this.deps.clock.monotonicMs() + HURRIED_DEADLINE_MS;
     for (const state of this.shards.values()) {
       for (const flight of state.flights.values()) {
         if (flight.state === 'sent') flight.deadlineAtMs = Math.min(flight.deadlineAtMs, soonMs);
@@ -263,7 +263,7 @@ export class Dispatcher {
 
   /** Once a second: deadlines, and nodes that may respond again. */
   sweep(): void {
-    const nowMs = this.deps.clock.nowMs();
+    const nowMs = this.deps.clock.monotonicMs();
     for (const [nodeId, mark] of this.unreachable) if (mark.untilMs <= nowMs) this.unreachable.delete(nodeId);
     this.placeAgain(({ state, deadlineAtMs }) => {
       if (state === 'waiting') return true;
@@ -271,7 +271,7 @@ export class Dispatcher {
       if (isLate) this.deps.meter.count('settleDeadlines');
       return isLate;
     });
-    this.expirePlain(nowMs);
+    this.expirePlain(this.deps.clock.nowMs());
   }
 
   /**
@@ -380,7 +380,7 @@ export class Dispatcher {
       const flights = takeQueued(channel);
       if (flights.length === 0) continue;
       for (const flight of flights)
-        flight.deadlineAtMs = this.deps.clock.nowMs() + this.settings.settleDeadlineMs;
+        flight.deadlineAtMs = this.deps.clock.monotonicMs() + this.settings.settleDeadlineMs;
       const retryAfterMs = await this.sendOnce(nodeId, channel, flights);
       if (retryAfterMs === undefined) continue;
       // Back to the front, so that the order stays. What another channel has meanwhile is not taken from it.
@@ -445,7 +445,7 @@ export class Dispatcher {
     const incarnation = this.view?.nodes.find((node) => node.nodeId === nodeId)?.incarnation;
     this.unreachable.set(nodeId, {
       incarnation,
-      untilMs: this.deps.clock.nowMs() + this.settings.unreachableMs,
+      untilMs: this.deps.clock.monotonicMs() + this.settings.unreachableMs,
     });
     this.deps.logger.warn({ nodeId }, 'gms-node.unreachable');
     this.channels.delete(nodeId);

@@ -108,7 +108,7 @@ export class ShardActor {
     private readonly deps: ShardActorDeps,
     private readonly settings: ShardSettings,
   ) {
-    this.lastProgressAtMs = deps.clock.nowMs();
+    this.lastProgressAtMs = deps.clock.monotonicMs();
   }
 
   /** Starts the loop; the promise tells how it ended and never rejects. */
@@ -154,7 +154,7 @@ export class ShardActor {
   /** True when records wait but none has been committed for longer than `limitMs` (DESIGN section 10). */
   isStuck(limitMs: number): boolean {
     const waits = this.busy || this.waiting() > 0 || !this.caughtUp;
-    return waits && this.deps.clock.nowMs() - this.lastProgressAtMs > limitMs;
+    return waits && this.deps.clock.monotonicMs() - this.lastProgressAtMs > limitMs;
   }
 
   status(): {
@@ -212,7 +212,7 @@ export class ShardActor {
     const wasIdle = this.waiting() === 0;
     const messages = await (this.reader as LogReader).next(this.settings.recordsPerBatch);
     // Time in which nothing came is not time without progress.
-    if (wasIdle) this.lastProgressAtMs = this.deps.clock.nowMs();
+    if (wasIdle) this.lastProgressAtMs = this.deps.clock.monotonicMs();
     return messages;
   }
 
@@ -326,7 +326,7 @@ export class ShardActor {
     const entries = this.fold.outbox.all();
     this.caughtUp = true;
     this.skips = new Set();
-    this.lastProgressAtMs = this.deps.clock.nowMs();
+    this.lastProgressAtMs = this.deps.clock.monotonicMs();
     this.deps.dispatcher.open(this.shard);
     for (let at = 0; at < entries.length && !this.stopping; at += ENTRIES_AT_ONCE) {
       const some = entries.slice(at, at + ENTRIES_AT_ONCE);
@@ -373,7 +373,7 @@ export class ShardActor {
     }
     this.checkpoint = checkpoint;
     this.nextSeq = last.seq + 1;
-    this.lastProgressAtMs = this.deps.clock.nowMs();
+    this.lastProgressAtMs = this.deps.clock.monotonicMs();
     this.deps.meter.count('recordsFolded', batch.records);
     await this.letOut(batch);
     this.fold.sessions.trim();
@@ -504,7 +504,7 @@ export class ShardActor {
   private async commit(batch: FoldedBatch, checkpoint: string): Promise<'saved' | 'conflict'> {
     for (let tries = 1; ; tries++) {
       try {
-        const startedAtMs = this.deps.clock.nowMs();
+        const startedAtMs = this.deps.clock.monotonicMs();
         const outcome = await this.deps.store.commit(this.shard, {
           ...batch.writes,
           expectedCheckpoint: this.checkpoint,
@@ -512,7 +512,7 @@ export class ShardActor {
         });
         this.deps.meter.count('commits');
         this.deps.meter.observe('batchRecords', batch.records);
-        this.deps.meter.observe('commitMs', this.deps.clock.nowMs() - startedAtMs);
+        this.deps.meter.observe('commitMs', this.deps.clock.monotonicMs() - startedAtMs);
         return outcome;
       } catch (error) {
         if (tries >= COMMIT_TRIES_MAX) throw error;

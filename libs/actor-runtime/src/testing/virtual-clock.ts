@@ -20,10 +20,17 @@ export function turn(): Promise<void> {
 export class VirtualClock implements Clock {
   private readonly timers = new Set<Timer>();
 
+  private stepMs = 0;
+
   constructor(private now = 1_790_000_000_000) {}
 
   nowMs(): number {
-    return this.now;
+    return this.now + this.stepMs;
+  }
+
+  /** The wall clock is set forward or back; time itself goes on as before. */
+  step(byMs: number): void {
+    this.stepMs += byMs;
   }
 
   monotonicMs(): number {
