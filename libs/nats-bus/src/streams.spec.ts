@@ -6,6 +6,7 @@ import {
   OPTION_BUCKET,
   shardOf,
   SKIP_BUCKET,
+  SNAPSHOT_STREAM,
   subjects,
 } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
@@ -66,7 +67,9 @@ describe('ensureStreams', () => {
       await ensureStreams(bus, SETTINGS);
       const found = await streamConfigs(bus);
       const buckets = [CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET].map((name) => `KV_${name}`);
-      expect(Object.keys(found).sort()).toEqual([LOG_STREAM, DEAD_LETTER_STREAM, ...buckets].sort());
+      expect(Object.keys(found).sort()).toEqual(
+        [LOG_STREAM, DEAD_LETTER_STREAM, SNAPSHOT_STREAM, ...buckets].sort(),
+      );
       expect(found[LOG_STREAM]).toMatchObject({
         config: {
           subjects: ['flexpush.log.*.*'],
@@ -99,7 +102,7 @@ describe('ensureStreams', () => {
     withNats({}, async (a, b) => {
       for (let round = 0; round < 5; round++) {
         await Promise.all([ensureStreams(a, SETTINGS), ensureStreams(b, other), ensureStreams(a, SETTINGS)]);
-        expect(Object.keys(await streamConfigs(a))).toHaveLength(6);
+        expect(Object.keys(await streamConfigs(a))).toHaveLength(7);
         const jsm = await a.connection.jetstreamManager();
         for (const name of Object.keys(await streamConfigs(a))) await jsm.streams.delete(name);
       }

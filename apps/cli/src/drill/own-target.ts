@@ -49,7 +49,7 @@ export class OwnTarget implements Target {
     onEvent: (text: string) => void,
   ): Promise<OwnTarget> {
     if (needs.redis === 'sentinel' || needs.natsServers === 3)
-      throw new Error('this drill needs a --target: a stack of its own has one Redis and one NATS server');
+      throw new Error('this drill cannot run yet: a stack of its own has one Redis and one NATS server');
     const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
     const proxies = needs.proxied === true ? await Proxies.start() : undefined;
     const stack = await prepareStack({
