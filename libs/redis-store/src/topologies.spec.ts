@@ -21,6 +21,11 @@ function commit(from: number, to: number): Commit {
   };
 }
 
+/** How much of the replication stream a server has written or taken. */
+function offsetOf(info: string): string | undefined {
+  return /master_repl_offset:(\d+)/.exec(info)?.[1];
+}
+
 describe('a Redis of several servers', () => {
   let servers: RedisServers;
   let redis: RedisConnection;
@@ -71,6 +76,11 @@ describe('a Redis of several servers', () => {
     expect(claim).toMatchObject({ timers: [['resend:s:u', 1]] });
     const used = await Promise.all(masters.map((port) => servers.client(port).dbsize()));
     expect(used.every((size) => size > 0)).toBe(true);
+    const first = servers.client(masters[0] as number);
+    await until('the replica has it all', async () => {
+      const [is, wants] = await Promise.all([servers.client(replica).info(), first.info()]);
+      return offsetOf(is) === offsetOf(wants);
+    });
     servers.kill(masters[0] as number);
     await until('the replica takes over', async () =>
       /role:master/.test(await servers.client(replica).info('replication')),
