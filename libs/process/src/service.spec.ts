@@ -34,8 +34,10 @@ describe('runService', () => {
     child.kill('SIGTERM');
     const [code] = (await ended()) as [number];
     expect(code).toBe(0);
+    // By their own times: on a pipe, a line may come out after later ones.
     const steps = lines
       .filter(({ msg }) => msg === 'service.stop-step')
+      .sort((a, b) => Date.parse(String(a['time'])) - Date.parse(String(b['time'])))
       .map(({ step, outcome }) => [step, outcome]);
     expect(steps).toEqual([
       ['first', 'done'],
@@ -67,6 +69,6 @@ describe('runService', () => {
   it('crashes on an error that nobody expected, for the supervisor to start it again', async () => {
     const { lines, ended } = start({ CRASH: '1' });
     expect(await ended()).toEqual([1, null]);
-    expect(lines.at(-1)).toMatchObject({ msg: 'process.crashed' });
+    expect(lines.map(({ msg }) => msg)).toContain('process.crashed');
   });
 });
