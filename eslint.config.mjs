@@ -56,7 +56,7 @@ export default tseslint.config(
             },
             {
               sourceTag: 'layer:runtime',
-              onlyDependOnLibsWithTags: ['layer:contracts', 'layer:core'],
+              onlyDependOnLibsWithTags: ['layer:contracts', 'layer:core', 'layer:testkit'],
               bannedExternalImports: ['@nestjs/*', 'nats', 'ioredis'],
             },
             {

@@ -1,4 +1,5 @@
 import {
+  parseJson,
   internalRecordSchema,
   LOG_STREAM,
   shardOf,
@@ -6,7 +7,7 @@ import {
   type CallReply,
   type ChatEvent,
 } from '@flexpush/contracts';
-import { connectBus, ensureStreams, parseJson } from '@flexpush/nats-bus';
+import { connectBus, ensureStreams } from '@flexpush/nats-bus';
 import { createLogger, Operations, readConfig, serviceModule, type ServiceParts } from '@flexpush/process';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { NestFactory } from '@nestjs/core';

@@ -1,5 +1,11 @@
-import { callRepliesSchema, shardOf, type CallReply, type InternalRecord } from '@flexpush/contracts';
-import { parseJson, type AppendResult } from '@flexpush/nats-bus';
+import {
+  parseJson,
+  callRepliesSchema,
+  shardOf,
+  type CallReply,
+  type InternalRecord,
+} from '@flexpush/contracts';
+import type { AppendResult } from '@flexpush/nats-bus';
 import type { Clock } from './clock';
 import type { CallRecord } from './operations';
 import { ReplyParts, type WholeReply } from './reply-parts';

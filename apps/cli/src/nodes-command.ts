@@ -1,5 +1,4 @@
-import { gmsViewSchema, subjects } from '@flexpush/contracts';
-import { parseJson } from '@flexpush/nats-bus';
+import { parseJson, gmsViewSchema, subjects } from '@flexpush/contracts';
 import type { Command } from 'commander';
 import { printJson, printLine, printTable } from './output';
 import { withBus, withTarget, type TargetOptions } from './target';

@@ -1,11 +1,8 @@
 import { subjects } from '@flexpush/contracts';
-import type { Delivery } from '@flexpush/delivery';
+import { NODE_BOUNDS, type Delivery, type DispatchDesk, type ResultBatcher } from '@flexpush/delivery';
 import type { Bus } from '@flexpush/nats-bus';
 import type { Logger } from '@flexpush/process';
-import { NODE_BOUNDS } from './bounds';
-import type { DispatchDesk } from './dispatch-desk';
 import type { Heartbeat } from './heartbeat';
-import type { ResultBatcher } from './result-batcher';
 
 export interface NodeParts {
   nodeId: string;

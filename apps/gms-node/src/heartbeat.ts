@@ -1,5 +1,5 @@
-import { gmsHeartbeatSchema, subjects, type GmsHeartbeat } from '@flexpush/contracts';
-import { parseJson, type Bus } from '@flexpush/nats-bus';
+import { parseJson, gmsHeartbeatSchema, subjects, type GmsHeartbeat } from '@flexpush/contracts';
+import type { Bus } from '@flexpush/nats-bus';
 
 export type NodeState = GmsHeartbeat['state'];
 

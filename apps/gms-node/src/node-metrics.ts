@@ -1,7 +1,5 @@
-import type { Delivery, JobResult, PostOutcome } from '@flexpush/delivery';
+import type { Delivery, JobResult, PostOutcome, Refusal } from '@flexpush/delivery';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-
-export type Refusal = 'busy' | 'draining' | 'stale' | 'malformed' | 'malformed-job' | 'old-term';
 
 /** The numbers of a gms-node. Labels come from small sets, never from user data. */
 export class NodeMetrics {

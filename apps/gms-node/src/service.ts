@@ -1,17 +1,21 @@
 import { nodeIdSchema, subjects } from '@flexpush/contracts';
-import { customhttpProvider, Delivery, HttpChannel } from '@flexpush/delivery';
+import {
+  customhttpProvider,
+  Delivery,
+  DispatchDesk,
+  HttpChannel,
+  NODE_BOUNDS,
+  RefusalLog,
+  ResultBatcher,
+  TermRegister,
+  WakeGuard,
+} from '@flexpush/delivery';
 import { connectBus, openOptionStore, type OptionStore } from '@flexpush/nats-bus';
 import type { ServiceContext, ServiceParts } from '@flexpush/process';
-import { NODE_BOUNDS } from './bounds';
 import type { GmsNodeConfig } from './config';
-import { DispatchDesk } from './dispatch-desk';
 import { GmsNode } from './gms-node';
 import { Heartbeat, orderedIncarnation } from './heartbeat';
 import { NodeMetrics } from './node-metrics';
-import { RefusalLog } from './refusal-log';
-import { ResultBatcher } from './result-batcher';
-import { TermRegister } from './term-register';
-import { WakeGuard } from './wake-guard';
 
 type Context = ServiceContext<GmsNodeConfig>;
 type NodeBus = Awaited<ReturnType<typeof connectBus>>;

@@ -3,7 +3,7 @@ import type { SignalOutcome } from '@flexpush/membership';
 import type { Logger, Clock } from '@flexpush/process';
 import { LogBound } from './log-bound';
 import type { RegistryMetrics } from './metrics';
-import { NODES_MAX, type NodeRegistry } from './node-registry';
+import { NODES_MAX, type NodeRegistry } from '@flexpush/membership';
 import type { Received } from './plain-json-codec';
 
 const REFUSED_LINES_MAX = 5;

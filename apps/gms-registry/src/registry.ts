@@ -2,7 +2,7 @@ import type { Logger, Operations, Clock } from '@flexpush/process';
 import type { RegistryConfig } from './config';
 import { HeartbeatIntake } from './heartbeat-intake';
 import { createMetrics, type RegistryMetrics } from './metrics';
-import { NodeRegistry } from './node-registry';
+import { NodeRegistry } from '@flexpush/membership';
 import type { Received } from './plain-json-codec';
 import { ViewPublisher, type ViewBus } from './view-publisher';
 

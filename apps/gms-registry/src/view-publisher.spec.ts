@@ -3,7 +3,7 @@ import { Operations } from '@flexpush/process';
 import { ManualClock } from '@flexpush/testkit';
 import { pino } from 'pino';
 import { createMetrics } from './metrics';
-import { NodeRegistry } from './node-registry';
+import { NodeRegistry } from '@flexpush/membership';
 import { ViewPublisher } from './view-publisher';
 
 function heartbeat(nodeId: string, over: Partial<GmsHeartbeat> = {}): GmsHeartbeat {

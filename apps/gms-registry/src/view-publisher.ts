@@ -2,7 +2,7 @@ import { subjects } from '@flexpush/contracts';
 import type { RegistryView } from '@flexpush/membership';
 import type { Logger, Clock } from '@flexpush/process';
 import type { RegistryMetrics } from './metrics';
-import type { NodeRegistry } from './node-registry';
+import type { NodeRegistry } from '@flexpush/membership';
 
 /** Where views go. While it is not connected nothing is judged, because nobody could be heard. */
 export interface ViewBus {

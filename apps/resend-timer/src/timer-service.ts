@@ -1,10 +1,9 @@
+import { ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
 import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
 import { type CheckResult, type Clock, type ServiceContext, systemClock } from '@flexpush/process';
 import { connectRedis, TimerStore, type RedisConnection } from '@flexpush/redis-store';
 import type { TimerConfig } from './config';
 import { createMetrics } from './metrics';
-import { ShardSplit } from './shard-split';
-import { TimerClaimer } from './timer-claimer';
 
 type Bus = Awaited<ReturnType<typeof connectBus>>;
 

@@ -1,4 +1,5 @@
 import {
+  parseJson,
   callRepliesSchema,
   dispatchSchema,
   LOG_STREAM,
@@ -10,14 +11,7 @@ import {
   type InternalRecord,
   type PushJob,
 } from '@flexpush/contracts';
-import {
-  connectBus,
-  ensureStreams,
-  LeaseStore,
-  LogAppender,
-  parseJson,
-  type NatsBus,
-} from '@flexpush/nats-bus';
+import { connectBus, ensureStreams, LeaseStore, LogAppender, type NatsBus } from '@flexpush/nats-bus';
 import { connectRedis, keys, StateStore, type RedisConnection } from '@flexpush/redis-store';
 import { startTestNats, startTestRedis, type TestNats, type TestRedis } from '@flexpush/testkit';
 import { spawn, type ChildProcess } from 'node:child_process';

@@ -6,7 +6,13 @@ import {
   type ShardLog as ShardLogPort,
   type ShardStore,
 } from '@flexpush/actor-runtime';
-import { gmsViewSchema, peerHeartbeatSchema, pushResultsSchema, subjects } from '@flexpush/contracts';
+import {
+  parseJson,
+  gmsViewSchema,
+  peerHeartbeatSchema,
+  pushResultsSchema,
+  subjects,
+} from '@flexpush/contracts';
 import {
   DeadLetters,
   ensureStreams,
@@ -14,7 +20,6 @@ import {
   LogAppender,
   MappingError,
   openOptionStore,
-  parseJson,
   probeMapping,
   ShardCountError,
   ShardLog,

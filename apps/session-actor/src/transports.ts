@@ -1,5 +1,11 @@
-import { dispatchAnswerSchema, subjects, type DispatchAnswer, type PeerHeartbeat } from '@flexpush/contracts';
-import { parseJson, type Bus } from '@flexpush/nats-bus';
+import {
+  parseJson,
+  dispatchAnswerSchema,
+  subjects,
+  type DispatchAnswer,
+  type PeerHeartbeat,
+} from '@flexpush/contracts';
+import type { Bus } from '@flexpush/nats-bus';
 import type { GmsTransport, PeerTransport, ReplyTransport } from '@flexpush/actor-runtime';
 
 /** The way to GMS nodes over NATS. */

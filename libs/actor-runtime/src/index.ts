@@ -2,4 +2,6 @@ export * from './checkpoint';
 export { Dispatcher, type DispatcherSettings } from './dispatcher';
 export { Ownership, type OwnershipSettings } from './ownership';
 export * from './ports';
+export { ShardSplit, type PeerBus } from './shard-split';
+export { TimerClaimer, type ClaimMeter, type DueStore, type FireLog, type Timer } from './timer-claimer';
 export { optionsChanged, ShardActor, type ShardActorDeps, type ShardSettings } from './shard-actor';

@@ -5,6 +5,7 @@ export * from './log-ids';
 export * from './membership';
 export * from './nats-url';
 export * from './options';
+export * from './parse-json';
 export * from './push';
 export * from './records';
 export * from './redaction';

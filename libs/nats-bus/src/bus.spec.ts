@@ -1,5 +1,6 @@
+import { parseJson } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
-import { connectBus, parseJson, type NatsBus } from './bus';
+import { connectBus, type NatsBus } from './bus';
 
 describe('parseJson', () => {
   it.each([

@@ -37,15 +37,6 @@ export interface BusOptions {
 
 const decoder = new TextDecoder();
 
-/** JSON, or undefined when the text is none. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
 /** `Bus` over one connection; the adapters of this lib also use the connection itself. */
 export class NatsBus implements Bus {
   private up = true;

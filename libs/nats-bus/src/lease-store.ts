@@ -1,7 +1,7 @@
-import { LEASE_BUCKET, leaseSchema, type Lease } from '@flexpush/contracts';
+import { parseJson, LEASE_BUCKET, leaseSchema, type Lease } from '@flexpush/contracts';
 import type { KV, KvEntry } from 'nats';
 import { BucketWatch } from './bucket-watch';
-import { parseJson, type NatsBus } from './bus';
+import type { NatsBus } from './bus';
 import { isWrongRevision } from './streams';
 
 /** A shard's lease as stored. `term` is the entry's revision; `lease` is absent when nobody holds it. */

@@ -1,4 +1,4 @@
-import { SNAPSHOT_STREAM, subjects } from '@flexpush/contracts';
+import { parseJson, SNAPSHOT_STREAM, subjects } from '@flexpush/contracts';
 import {
   AckPolicy,
   DeliverPolicy,
@@ -9,7 +9,7 @@ import {
   type StoredMsg,
 } from 'nats';
 import { randomBytes } from 'node:crypto';
-import { parseJson, type NatsBus } from './bus';
+import type { NatsBus } from './bus';
 import { isWrongRevision } from './streams';
 
 /** One session beside the log, whole. */

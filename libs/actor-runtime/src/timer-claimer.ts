@@ -1,8 +1,18 @@
 import { BOUNDS, type RecordOf } from '@flexpush/contracts';
-import type { Logger, Clock } from '@flexpush/process';
-import type { TimerMetrics } from './metrics';
+import type { Clock, Log } from './ports';
 
 export type Timer = [member: string, dueAtMs: number];
+
+/** The numbers of a claimer; prom-client's counters and histograms fit. */
+export interface ClaimMeter {
+  readonly claimed: { inc(by: number): void };
+  readonly appended: { inc(by: number): void };
+  readonly failures: { inc(labels: { step: Step }): void };
+  /** Looks at a shard that is held. */
+  readonly held: { inc(): void };
+  /** From the due time to the moment the log has stored the record. */
+  readonly latenessMs: { observe(latenessMs: number): void };
+}
 
 /** Where due timers are claimed (`TimerStore` of redis-store). */
 export interface DueStore {
@@ -73,8 +83,8 @@ export class TimerClaimer {
       store: DueStore;
       fires: FireLog;
       clock: Clock;
-      log: Logger;
-      metrics: TimerMetrics;
+      log: Log;
+      metrics: ClaimMeter;
       /** `true`, or which store is away. */
       ready: () => true | string;
       visibilityMs: number;
@@ -222,7 +232,7 @@ export class TimerClaimer {
     const ready = this.parts.ready();
     const away = ready === true ? undefined : ready;
     if (away !== this.away) {
-      if (away === undefined) this.parts.log.info('timers.resumed');
+      if (away === undefined) this.parts.log.info({}, 'timers.resumed');
       else this.parts.log.warn({ reason: away }, 'timers.paused');
     }
     this.away = away;

@@ -1,5 +1,6 @@
 import type { GmsHeartbeat, GmsNode } from '@flexpush/contracts';
-import { FailureDetector, type Peer, type RegistryView, type SignalOutcome } from '@flexpush/membership';
+import { FailureDetector, type Peer, type SignalOutcome } from './failure-detector';
+import type { RegistryView } from './followed-view';
 
 /** Nodes in one view. With every field at its longest, the view still fits into the server's default max_payload. */
 export const NODES_MAX = 1_000;

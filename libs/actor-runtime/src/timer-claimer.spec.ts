@@ -1,12 +1,12 @@
 import type { RecordOf } from '@flexpush/contracts';
-import { type Clock, Operations } from '@flexpush/process';
 import { ManualClock } from '@flexpush/testkit';
-import { pino } from 'pino';
-import { createMetrics } from './metrics';
+import type { Clock } from './ports';
+import { MemoryLogger } from './testing/memory-ports';
 import {
   CLAIM_TIMERS_MAX,
   TimerClaimer,
   VISITS_IN_FLIGHT_MAX,
+  type ClaimMeter,
   type DueStore,
   type FireLog,
   type Timer,
@@ -81,29 +81,34 @@ class MemoryLog implements FireLog {
   }
 }
 
+class CountingMeter implements ClaimMeter {
+  readonly counts = { claimed: 0, appended: 0, failures: 0, held: 0 };
+  readonly claimed = { inc: (by: number) => (this.counts.claimed += by) };
+  readonly appended = { inc: (by: number) => (this.counts.appended += by) };
+  readonly failures = { inc: () => (this.counts.failures += 1) };
+  readonly held = { inc: () => (this.counts.held += 1) };
+  readonly latenessMs = { observe: () => undefined };
+}
+
 function given(shards: number[]) {
   const clock = new ManualClock(START_MS);
   const store = new MemoryStore();
   const fires = new MemoryLog(store, clock);
-  const operations = new Operations({ service: 'resend-timer', nodeId: 'test' });
+  const meter = new CountingMeter();
   const state: { ready: true | string } = { ready: true };
   const claimer = new TimerClaimer({
     store,
     fires,
     clock: clockOf(clock),
-    log: pino({ level: 'silent' }),
-    metrics: createMetrics(operations, () => shards.length),
+    log: new MemoryLogger(),
+    metrics: meter,
     ready: () => state.ready,
     visibilityMs: VISIBILITY_MS,
     lookIntervalMs: LOOK_MS,
   });
   claimer.own(shards);
   claimer.start();
-  const metric = async (name: string) => {
-    const found = await operations.registry.getSingleMetric(name)?.get();
-    return found?.values.reduce((sum, { value }) => sum + value, 0);
-  };
-  return { clock, store, fires, claimer, state, metric };
+  return { clock, store, fires, claimer, state, meter };
 }
 
 describe('waking', () => {
@@ -150,8 +155,8 @@ describe('waking', () => {
       store,
       fires,
       clock: { ...clockOf(manual), nowMs: () => manual.now() + shiftMs },
-      log: pino({ level: 'silent' }),
-      metrics: createMetrics(new Operations({ service: 'resend-timer', nodeId: 'test' }), () => 1),
+      log: new MemoryLogger(),
+      metrics: new CountingMeter(),
       ready: () => true,
       visibilityMs: VISIBILITY_MS,
       lookIntervalMs: LOOK_MS,
@@ -209,7 +214,7 @@ describe('load', () => {
 
 describe('trouble', () => {
   it('leaves what could not be appended to the visibility time', async () => {
-    const { clock, store, fires, metric } = given([0]);
+    const { clock, store, fires, meter } = given([0]);
     await clock.advance(10);
     store.arm(0, 't', START_MS + 1_000);
     fires.refuse = 'timeout';
@@ -220,9 +225,9 @@ describe('trouble', () => {
     await clock.advance(1_000);
     expect(fires.fired).toHaveLength(1);
     expect(fires.fired[0]?.dueAtMs).toBeGreaterThanOrEqual(START_MS + 1_000 + VISIBILITY_MS);
-    expect(await metric('flexpush_timer_failures_total')).toBe(1);
-    expect(await metric('flexpush_timer_claimed_total')).toBe(2);
-    expect(await metric('flexpush_timer_appended_total')).toBe(1);
+    expect(meter.counts.failures).toBe(1);
+    expect(meter.counts.claimed).toBe(2);
+    expect(meter.counts.appended).toBe(1);
   });
 
   it('backs off while claims fail, and recovers by itself', async () => {
@@ -267,12 +272,12 @@ describe('trouble', () => {
   });
 
   it('looks at a held shard again after a short while', async () => {
-    const { clock, store, fires, metric } = given([0]);
+    const { clock, store, fires, meter } = given([0]);
     store.arm(0, 't', START_MS + 5);
     store.held.add(0);
     await clock.advance(1_000);
     expect(fires.fired).toEqual([]);
-    expect(await metric('flexpush_timer_held_total')).toBeGreaterThanOrEqual(8);
+    expect(meter.counts.held).toBeGreaterThanOrEqual(8);
     store.held.delete(0);
     await clock.advance(150);
     expect(fires.fired).toHaveLength(1);

@@ -1,11 +1,11 @@
-import type { Logger } from '@flexpush/process';
-import { NODE_BOUNDS } from './bounds';
+import type { DeliveryLogger } from './failure-log';
+import { NODE_BOUNDS } from './node-bounds';
 
 /** Log lines about refused input, by fact, each at most once per interval and with a count: a broken sender does not stop. */
 export class RefusalLog {
   private readonly lines = new Map<string, { nextAtMs: number; held: number }>();
 
-  constructor(private readonly log: Pick<Logger, 'warn'>) {}
+  constructor(private readonly log: Pick<DeliveryLogger, 'warn'>) {}
 
   /** `fact` comes from a fixed set, so the lines are few. */
   note(fact: string, fields: object, nowMs: number): void {

@@ -1,13 +1,21 @@
-import { logIds, termAnnouncementSchema, withdrawSchema, type DispatchAnswer } from '@flexpush/contracts';
-import type { Delivery, DeliveryJob } from '@flexpush/delivery';
-import { parseJson } from '@flexpush/nats-bus';
-import { NODE_BOUNDS } from './bounds';
+import {
+  logIds,
+  parseJson,
+  termAnnouncementSchema,
+  withdrawSchema,
+  type DispatchAnswer,
+} from '@flexpush/contracts';
+import type { Delivery } from './delivery';
+import type { DeliveryJob } from './delivery-job';
+import { NODE_BOUNDS } from './node-bounds';
 import { readDispatch, type ReadDispatch } from './dispatch-reader';
-import type { NodeMetrics, Refusal } from './node-metrics';
 import type { RefusalLog } from './refusal-log';
 import type { ResultBatcher } from './result-batcher';
 import type { TermRegister } from './term-register';
 import type { WakeGuard } from './wake-guard';
+
+/** Why a dispatch or a job was not taken. */
+export type Refusal = 'busy' | 'draining' | 'stale' | 'malformed' | 'malformed-job' | 'old-term';
 
 export interface DeskParts {
   nowMs: () => number;
@@ -15,7 +23,7 @@ export interface DeskParts {
   terms: TermRegister;
   wake: WakeGuard;
   results: Pick<ResultBatcher, 'add'>;
-  metrics: Pick<NodeMetrics, 'refuse'>;
+  metrics: { refuse(reason: Refusal, count?: number): void };
   refusals: RefusalLog;
   /** The process has woken; calls back when everything that was sent meanwhile has been read. */
   catchUp: (done: () => void) => void;

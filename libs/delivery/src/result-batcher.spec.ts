@@ -1,6 +1,6 @@
 import { nodeIdSchema, pushResultsSchema } from '@flexpush/contracts';
 import { ManualClock } from '@flexpush/testkit';
-import { NODE_BOUNDS } from './bounds';
+import { NODE_BOUNDS } from './node-bounds';
 import { ResultBatcher } from './result-batcher';
 
 class Bench {

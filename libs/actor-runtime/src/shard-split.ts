@@ -1,6 +1,6 @@
 import { peerHeartbeatSchema, subjects, type NodeId, type PeerHeartbeat } from '@flexpush/contracts';
 import { FailureDetector, shardsOwnedBy } from '@flexpush/membership';
-import type { Logger, Clock } from '@flexpush/process';
+import type { Clock, Log } from './ports';
 
 /** What the split needs of NATS (`Bus` of nats-bus). */
 export interface PeerBus {
@@ -40,7 +40,7 @@ export class ShardSplit {
       deadAfterMs: number;
       bus: PeerBus;
       clock: Clock;
-      log: Logger;
+      log: Log;
       onChange: (shards: readonly number[]) => void;
     },
   ) {

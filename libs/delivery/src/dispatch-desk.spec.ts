@@ -1,7 +1,6 @@
 import { nodeIdSchema, type DispatchAnswer } from '@flexpush/contracts';
-import type { DeliveryJob } from '@flexpush/delivery';
-import { DispatchDesk } from './dispatch-desk';
-import type { Refusal } from './node-metrics';
+import type { DeliveryJob } from './delivery-job';
+import { DispatchDesk, type Refusal } from './dispatch-desk';
 import { RefusalLog } from './refusal-log';
 import type { PushResult } from './result-batcher';
 import { TermRegister } from './term-register';

@@ -1,6 +1,6 @@
 import { ManualClock } from '@flexpush/testkit';
-import { pino } from 'pino';
 import { ShardSplit, type PeerBus } from './shard-split';
+import { MemoryLogger } from './testing/memory-ports';
 
 const SHARDS = 64;
 
@@ -51,7 +51,7 @@ function given() {
         monotonicMs: () => clock.now(),
         after: (delayMs, task) => clock.setTimer(delayMs, task),
       },
-      log: pino({ level: 'silent' }),
+      log: new MemoryLogger(),
       onChange: (shards) => changes.push(shards),
     });
     split.start();

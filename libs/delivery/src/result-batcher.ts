@@ -1,5 +1,5 @@
 import type { NodeId, PushResults } from '@flexpush/contracts';
-import { NODE_BOUNDS } from './bounds';
+import { NODE_BOUNDS } from './node-bounds';
 
 export type PushResult = PushResults['results'][number];
 
