@@ -14,7 +14,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { buildChatApi } from './chat-api';
 import { configSchema } from './config';
-import type { CallRecord } from './operations';
+import type { CallRecord } from '@flexpush/actor-runtime';
 
 const SECRET = 'a secret of forty characters, for tests.';
 const SHARDS = 8;

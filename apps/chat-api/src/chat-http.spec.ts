@@ -12,9 +12,9 @@ import { configSchema } from './config';
 import { keyHashOf } from './identity';
 import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
-import type { CallRecord } from './operations';
+import type { CallRecord } from '@flexpush/actor-runtime';
 import { RequestGate } from './request-gate';
-import type { CallOutcome } from './session-calls';
+import type { CallOutcome } from '@flexpush/actor-runtime';
 
 const SECRET = 'a secret of forty characters, for tests.';
 const SERVICE = '/genesys/2/chat/support-web';

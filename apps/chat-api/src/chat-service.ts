@@ -1,3 +1,4 @@
+import type { CallOutcome, CallRecord } from '@flexpush/actor-runtime';
 import { replyKeys, sessionIdSchema, TOKEN_PATTERN, userIdSchema } from '@flexpush/contracts';
 import type { Logger } from '@flexpush/process';
 import {
@@ -21,8 +22,7 @@ import {
   randomRecordId,
 } from './identity';
 import type { KeyObfuscator } from './obfuscated-key';
-import { operations, type CallRecord } from './operations';
-import type { CallOutcome } from './session-calls';
+import { operations } from './operations';
 
 /** The way to the sessions; undefined while NATS or the shard count is not there yet. */
 export interface CallPort {

@@ -1,12 +1,6 @@
-/** Time as the calls see it; movable in tests. */
-export interface Clock {
-  /** Milliseconds that never run backwards. */
-  now(): number;
-  /** Runs once after the delay, unless the returned function is called first. */
-  setTimer(delayMs: number, run: () => void): () => void;
-}
+import type { CallClock } from '@flexpush/actor-runtime';
 
-export const systemClock: Clock = {
+export const systemClock: CallClock = {
   // Rounded up, because a timer may fire a fraction of a millisecond before its time.
   now: () => Math.ceil(performance.now()),
   setTimer: (delayMs, run) => {

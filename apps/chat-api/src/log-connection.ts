@@ -1,7 +1,7 @@
+import { SessionCalls, type CallsOptions } from '@flexpush/actor-runtime';
 import { subjects } from '@flexpush/contracts';
 import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
 import type { CheckResult, Logger } from '@flexpush/process';
-import { SessionCalls, type CallsOptions } from './session-calls';
 
 type OpenBus = Awaited<ReturnType<typeof connectBus>>;
 

@@ -5,9 +5,6 @@ import type { FormFields } from './form';
 export type RequestRecord = RecordOf<
   'request.refresh' | 'request.send' | 'request.startTyping' | 'request.stopTyping' | 'request.disconnect'
 >;
-/** A record that somebody waits for. */
-export type CallRecord = RecordOf<'session.create'> | RequestRecord;
-
 /** Who asks, and who waits for the reply. */
 export type RequestEnvelope = Pick<RequestRecord, 'v' | 'id' | 'sessionId' | 'userId' | 'keyHash'> & {
   replyTo: string;

@@ -2,6 +2,14 @@ export * from './checkpoint';
 export { Dispatcher, type DispatcherSettings } from './dispatcher';
 export { Ownership, type OwnershipSettings } from './ownership';
 export * from './ports';
+export {
+  SessionCalls,
+  type CallClock,
+  type CallOutcome,
+  type CallRecord,
+  type CallsOptions,
+} from './session-calls';
+export { type WholeReply } from './reply-parts';
 export { ShardSplit, type PeerBus } from './shard-split';
 export { TimerClaimer, type ClaimMeter, type DueStore, type FireLog, type Timer } from './timer-claimer';
 export { optionsChanged, ShardActor, type ShardActorDeps, type ShardSettings } from './shard-actor';

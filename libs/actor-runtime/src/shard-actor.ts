@@ -1,4 +1,5 @@
 import type { OptionValues } from '@flexpush/contracts';
+import type { transition } from '@flexpush/session';
 import { formatCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint';
 import { decode } from './decode';
 import type { Dispatcher } from './dispatcher';
@@ -32,6 +33,8 @@ export interface ShardActorDeps {
   clock: Clock;
   logger: Log;
   meter: Meter;
+  /** The fold of a session; only the simulator gives another one, to see that its checker finds what that breaks. */
+  foldSession?: typeof transition;
 }
 
 export interface ShardSettings {
@@ -231,6 +234,7 @@ export class ShardActor {
       Outbox.parse(stored.outbox),
       { options: stored.options, atMs: from?.foldTimeMs ?? 0 },
       this.settings.sessionsCachedMax,
+      this.deps.foldSession,
     );
     dispatcher.addShard(this.shard, this.term, (subscription, nodeId) =>
       this.associate(subscription, nodeId),

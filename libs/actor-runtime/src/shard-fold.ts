@@ -87,6 +87,7 @@ export class ShardFold {
     readonly outbox: Outbox,
     stored: { options: string; atMs: number },
     sessionsMax: number,
+    private readonly foldSession: typeof transition = transition,
   ) {
     this.sessions = new SessionCache(sessionsMax);
     const options = stored.options
@@ -283,7 +284,7 @@ export class ShardFold {
       this.optionsByService.set(service, (options = sessionOptions(this.optionValues, service)));
     }
     try {
-      return transition(session, input, { atMs: this.lastAtMs, options });
+      return this.foldSession(session, input, { atMs: this.lastAtMs, options });
     } catch (error) {
       return {
         session,

@@ -1,10 +1,6 @@
 import { BOUNDS, type LogRecord } from '@flexpush/contracts';
 import type { Appender, LogMessage, LogReader, LogState, ShardLog } from '../ports';
 
-interface Stored extends LogMessage {
-  shard: number;
-}
-
 type AppendAnswer = Awaited<ReturnType<Appender['append']>>;
 
 const encoder = new TextEncoder();
@@ -13,7 +9,8 @@ const encoder = new TextEncoder();
 export class MemoryLog implements ShardLog, Appender {
   createdAt = '2026-11-23T00:00:00Z';
   ageMaxMs: number | undefined;
-  private messages: Stored[] = [];
+  /** By shard, in order. */
+  private readonly shards = new Map<number, LogMessage[]>();
   private lastSeq = 0;
   private readonly readers = new Set<MemoryReader>();
   /** Set by a test: the next appends are answered with this and not stored. */
@@ -40,35 +37,36 @@ export class MemoryLog implements ShardLog, Appender {
     o: { isPublic?: boolean; atMs?: number } = {},
   ): number {
     const data = typeof payload === 'string' ? encoder.encode(payload) : payload;
-    const message = {
-      shard,
+    const message: LogMessage = {
       seq: ++this.lastSeq,
       atMs: o.atMs ?? this.nowMs(),
       isPublic: o.isPublic ?? false,
       data,
     };
-    this.messages.push(message);
-    for (const reader of this.readers) reader.wake();
+    this.of(shard).push(message);
+    for (const reader of this.readers) if (reader.shard === shard) reader.wake();
     return message.seq;
   }
 
   state(): Promise<LogState> {
     return Promise.resolve({
       createdAt: this.createdAt,
-      firstSeq: this.messages[0]?.seq ?? this.lastSeq + 1,
+      firstSeq: Math.min(
+        this.lastSeq + 1,
+        ...[...this.shards.values()].map(([first]) => first?.seq ?? Infinity),
+      ),
       lastSeq: this.lastSeq,
       ageMaxMs: this.ageMaxMs,
     });
   }
 
   lastSeqOf(shard: number): Promise<number> {
-    return Promise.resolve(this.messages.findLast((message) => message.shard === shard)?.seq ?? 0);
+    return Promise.resolve(this.of(shard).at(-1)?.seq ?? 0);
   }
 
   read(options: { shard: number; fromSeq: number }): Promise<LogReader> {
-    const reader = new MemoryReader(options.fromSeq, (fromSeq, max) =>
-      this.from(options.shard, fromSeq, max),
-    );
+    const { shard, fromSeq } = options;
+    const reader = new MemoryReader(shard, fromSeq, (seq) => this.from(shard, seq));
     this.readers.add(reader);
     reader.onClose = () => this.readers.delete(reader);
     return Promise.resolve(reader);
@@ -80,34 +78,43 @@ export class MemoryLog implements ShardLog, Appender {
 
   /** A power cut took everything behind `lastSeq`. */
   truncate(lastSeq: number): void {
-    this.messages = this.messages.filter(({ seq }) => seq <= lastSeq);
+    this.keep(({ seq }) => seq <= lastSeq);
     this.lastSeq = lastSeq;
   }
 
   /** The stream was deleted and made anew, empty. */
   recreate(createdAt: string): void {
     this.createdAt = createdAt;
-    this.messages = [];
+    this.keep(() => false);
     this.lastSeq = 0;
   }
 
   /** Age or size took everything before `firstSeq`. */
   expire(firstSeq: number): void {
-    this.messages = this.messages.filter(({ seq }) => seq >= firstSeq);
+    this.keep(({ seq }) => seq >= firstSeq);
   }
 
   /** Age took everything older than this. */
   expireBefore(atMs: number): void {
-    this.messages = this.messages.filter((message) => message.atMs >= atMs);
+    this.keep((message) => message.atMs >= atMs);
   }
 
-  private from(shard: number, fromSeq: number, max: number): LogMessage[] {
-    const found: LogMessage[] = [];
-    for (const { shard: its, ...message } of this.messages) {
-      if (its === shard && message.seq >= fromSeq) found.push(message);
-      if (found.length === max) break;
-    }
-    return found;
+  private keep(wants: (message: LogMessage) => boolean): void {
+    for (const [shard, messages] of this.shards) this.shards.set(shard, messages.filter(wants));
+  }
+
+  private of(shard: number): LogMessage[] {
+    let messages = this.shards.get(shard);
+    if (!messages) this.shards.set(shard, (messages = []));
+    return messages;
+  }
+
+  /** The messages of a shard, and where in them the first one is that is not before `fromSeq`. */
+  private from(shard: number, fromSeq: number): { messages: readonly LogMessage[]; first: number } {
+    const messages = this.of(shard);
+    let first = messages.length;
+    while (first > 0 && (messages[first - 1] as LogMessage).seq >= fromSeq) first--;
+    return { messages, first };
   }
 }
 
@@ -117,15 +124,16 @@ class MemoryReader implements LogReader {
   onClose: () => void = () => undefined;
 
   constructor(
+    readonly shard: number,
     private nextSeq: number,
-    private readonly from: (fromSeq: number, max: number) => LogMessage[],
+    private readonly from: (fromSeq: number) => { messages: readonly LogMessage[]; first: number },
   ) {}
 
   async next(max: number): Promise<LogMessage[]> {
-    if (!this.closed && this.from(this.nextSeq, 1).length === 0)
-      await new Promise<void>((resolve) => (this.waiter = resolve));
+    if (!this.closed && this.waiting() === 0) await new Promise<void>((resolve) => (this.waiter = resolve));
     if (this.closed) return [];
-    const messages = this.from(this.nextSeq, max);
+    const { messages: all, first } = this.from(this.nextSeq);
+    const messages = all.slice(first, first + max);
     const last = messages.at(-1);
     if (last) this.nextSeq = last.seq + 1;
     return messages;
@@ -133,7 +141,7 @@ class MemoryReader implements LogReader {
 
   /** A message has come. */
   wake(): void {
-    if (this.from(this.nextSeq, 1).length > 0) this.nudge();
+    if (this.waiting() > 0) this.nudge();
   }
 
   nudge(): void {
@@ -142,7 +150,8 @@ class MemoryReader implements LogReader {
   }
 
   waiting(): number {
-    return this.from(this.nextSeq, Number.MAX_SAFE_INTEGER).length;
+    const { messages, first } = this.from(this.nextSeq);
+    return messages.length - first;
   }
 
   close(): void {

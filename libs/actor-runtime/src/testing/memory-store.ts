@@ -98,6 +98,29 @@ export class MemoryStore implements ShardStore {
     return outcome;
   }
 
+  /** As `claim_due.lua`. */
+  claimDue(
+    shard: number,
+    { nowMs, visibilityMs, limit }: { nowMs: number; visibilityMs: number; limit: number },
+  ): Promise<
+    { kind: 'held' } | { kind: 'claimed'; timers: [string, number][]; nextDueAtMs: number | undefined }
+  > {
+    const { timers, held } = this.shard(shard);
+    if (held) return Promise.resolve({ kind: 'held' });
+    const due = [...timers]
+      .filter(([, dueAtMs]) => dueAtMs <= nowMs)
+      .sort((a, b) => a[1] - b[1])
+      .slice(0, limit);
+    for (const [member] of due) timers.set(member, nowMs + visibilityMs);
+    const nextDueAtMs = timers.size === 0 ? undefined : Math.min(...timers.values());
+    return Promise.resolve({ kind: 'claimed', timers: due, nextDueAtMs });
+  }
+
+  /** FLUSHALL. */
+  wipe(): void {
+    this.shards = new Map();
+  }
+
   hold(shard: number, on: boolean): Promise<void> {
     this.shard(shard).held = on;
     return Promise.resolve();

@@ -2,7 +2,9 @@ import type { Clock } from '../ports';
 
 interface Timer {
   dueAtMs: number;
-  run: () => void;
+  /** Timers of one instant fire in the order in which they were set. */
+  order: number;
+  run: (() => void) | undefined;
 }
 
 /** More timers than this in one `advance` is an endless loop in the code under test. */
@@ -18,8 +20,10 @@ export function turn(): Promise<void> {
  * timers wait (`freezable`).
  */
 export class VirtualClock implements Clock {
-  private readonly timers = new Set<Timer>();
-
+  /** A binary heap, the next one first; cancelled ones stay until their time, without a task. */
+  private readonly heap: Timer[] = [];
+  private order = 0;
+  private live = 0;
   private stepMs = 0;
 
   constructor(private now = 1_790_000_000_000) {}
@@ -38,13 +42,17 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, task: () => void): () => void {
-    const timer = { dueAtMs: this.now + Math.max(0, delayMs), run: task };
-    this.timers.add(timer);
-    return () => this.timers.delete(timer);
+    const timer: Timer = { dueAtMs: this.now + Math.max(0, delayMs), order: this.order++, run: task };
+    this.push(timer);
+    this.live++;
+    return () => {
+      if (timer.run) this.live--;
+      timer.run = undefined;
+    };
   }
 
   get timerCount(): number {
-    return this.timers.size;
+    return this.live;
   }
 
   /** Moves time on; each timer fires at its own time, and what it settles runs before the next one fires. */
@@ -52,18 +60,59 @@ export class VirtualClock implements Clock {
     const targetMs = this.now + durationMs;
     for (let fires = 0; fires < FIRES_MAX; fires++) {
       await turn();
-      let next: Timer | undefined;
-      for (const timer of this.timers) if (!next || timer.dueAtMs < next.dueAtMs) next = timer;
-      if (!next || next.dueAtMs > targetMs) {
+      const next = this.next(targetMs);
+      if (!next) {
         this.now = targetMs;
         return;
       }
-      this.timers.delete(next);
       this.now = Math.max(this.now, next.dueAtMs);
-      next.run();
+      this.live--;
+      const run = next.run as () => void;
+      next.run = undefined;
+      run();
     }
     throw new Error(`more than ${FIRES_MAX} timers fired within ${durationMs} ms`);
   }
+
+  /** Takes the next timer that is due until then. */
+  private next(targetMs: number): Timer | undefined {
+    for (let first = this.heap[0]; first && first.dueAtMs <= targetMs; first = this.heap[0]) {
+      this.pop();
+      if (first.run) return first;
+    }
+    return undefined;
+  }
+
+  private push(timer: Timer): void {
+    const { heap } = this;
+    let at = heap.push(timer) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(timer, heap[parent] as Timer)) break;
+      heap[at] = heap[parent] as Timer;
+      at = parent;
+    }
+    heap[at] = timer;
+  }
+
+  private pop(): void {
+    const { heap } = this;
+    const moved = heap.pop();
+    if (!moved || heap.length === 0) return;
+    let at = 0;
+    for (let child = 1; child < heap.length; child = 2 * at + 1) {
+      const right = heap[child + 1];
+      if (right && isBefore(right, heap[child] as Timer)) child++;
+      if (!isBefore(heap[child] as Timer, moved)) break;
+      heap[at] = heap[child] as Timer;
+      at = child;
+    }
+    heap[at] = moved;
+  }
+}
+
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.dueAtMs < b.dueAtMs || (a.dueAtMs === b.dueAtMs && a.order < b.order);
 }
 
 /** A node's own view of the time. While it is frozen its timers wait, and fire when it thaws, as after SIGSTOP. */

@@ -1,9 +1,9 @@
-import { shardOf, type CallReply, type ChatEvent, type InternalRecord } from '@flexpush/contracts';
-import type { AppendResult } from '@flexpush/nats-bus';
+import { shardOf, type CallReply, type ChatEvent, type LogRecord } from '@flexpush/contracts';
 import { ManualClock } from '@flexpush/testkit';
-import { keyHashOf } from './identity';
-import type { CallRecord } from './operations';
-import { SessionCalls, type CallOutcome } from './session-calls';
+import type { Appender } from './ports';
+import { SessionCalls, type CallOutcome, type CallRecord } from './session-calls';
+
+type AppendResult = Awaited<ReturnType<Appender['append']>>;
 
 const SHARDS = 64;
 const RETRY_MS = 1_500;
@@ -11,11 +11,11 @@ const TIMEOUT_MS = 10_000;
 
 /** A log whose appends the test lets succeed or fail. */
 class ManualLog {
-  readonly appended: { shard: number; record: InternalRecord }[] = [];
+  readonly appended: { shard: number; record: LogRecord }[] = [];
   answer: () => Promise<AppendResult> = () =>
     Promise.resolve({ kind: 'appended', seq: this.appended.length });
 
-  append(shard: number, record: InternalRecord): Promise<AppendResult> {
+  append(shard: number, record: LogRecord): Promise<AppendResult> {
     this.appended.push({ shard, record });
     return this.answer();
   }
@@ -54,7 +54,7 @@ function refresh(id = 'r-1'): CallRecord {
     id,
     sessionId: '00021bBKRTX9M01C' as CallRecord['sessionId'],
     userId: '00A1653C92D4000F' as CallRecord['userId'],
-    keyHash: keyHashOf('k'),
+    keyHash: 'a1'.repeat(32),
     transcriptPosition: 1,
     replyTo: 'chat-api-1',
   };

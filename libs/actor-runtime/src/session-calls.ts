@@ -1,18 +1,25 @@
-import {
-  parseJson,
-  callRepliesSchema,
-  shardOf,
-  type CallReply,
-  type InternalRecord,
-} from '@flexpush/contracts';
-import type { AppendResult } from '@flexpush/nats-bus';
-import type { Clock } from './clock';
-import type { CallRecord } from './operations';
+import { parseJson, callRepliesSchema, shardOf, type CallReply, type RecordOf } from '@flexpush/contracts';
+import type { Appender } from './ports';
 import { ReplyParts, type WholeReply } from './reply-parts';
 
-/** Where records go. */
-export interface RecordLog {
-  append(shard: number, record: InternalRecord): Promise<AppendResult>;
+/** A record that somebody waits for. */
+export type CallRecord = RecordOf<
+  | 'session.create'
+  | 'request.refresh'
+  | 'request.send'
+  | 'request.startTyping'
+  | 'request.stopTyping'
+  | 'request.disconnect'
+>;
+
+type AppendResult = Awaited<ReturnType<Appender['append']>>;
+
+/** Time as the calls see it. */
+export interface CallClock {
+  /** Milliseconds that never run backwards. */
+  now(): number;
+  /** Runs once after the delay, unless the returned function is called first. */
+  setTimer(delayMs: number, run: () => void): () => void;
 }
 
 export type CallOutcome =
@@ -26,7 +33,7 @@ export interface CallsOptions {
   shardCount: number;
   retryMs: number;
   timeoutMs: number;
-  clock: Clock;
+  clock: CallClock;
   /** For the metrics. */
   onEvent: (event: 'appended-again' | 'reply-unmatched' | 'reply-malformed') => void;
 }
@@ -47,7 +54,7 @@ export class SessionCalls {
   private readonly pending = new Map<string, PendingCall>();
 
   constructor(
-    private readonly log: RecordLog,
+    private readonly log: Appender,
     private readonly options: CallsOptions,
   ) {}
 
@@ -97,7 +104,7 @@ class PendingCall {
 
   constructor(
     private readonly record: CallRecord,
-    private readonly log: RecordLog,
+    private readonly log: Appender,
     private readonly options: CallsOptions,
     private readonly onEnd: () => void,
   ) {
