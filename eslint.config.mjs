@@ -70,6 +70,12 @@ export default tseslint.config(
               onlyDependOnLibsWithTags: ['layer:contracts'],
               bannedExternalImports: ['@nestjs/*'],
             },
+            {
+              // Runs the runtime and the loops of the services; only the command and specs use it.
+              sourceTag: 'layer:simulator',
+              onlyDependOnLibsWithTags: ['layer:contracts', 'layer:core', 'layer:runtime', 'layer:adapter'],
+              bannedExternalImports: ['@nestjs/*', 'nats', 'ioredis'],
+            },
             { sourceTag: 'layer:testkit', onlyDependOnLibsWithTags: ['layer:contracts', 'layer:tool'] },
             {
               sourceTag: 'layer:app',
@@ -78,6 +84,7 @@ export default tseslint.config(
                 'layer:core',
                 'layer:runtime',
                 'layer:adapter',
+                'layer:simulator',
                 'layer:process',
                 'layer:tool',
                 'layer:testkit',

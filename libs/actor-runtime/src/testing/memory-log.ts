@@ -76,6 +76,13 @@ export class MemoryLog implements ShardLog, Appender {
     return this.readers.size;
   }
 
+  lastSeqBefore(atMs: number): number {
+    const seqs = [...this.shards.values()].flatMap((messages) =>
+      messages.filter((message) => message.atMs < atMs).map(({ seq }) => seq),
+    );
+    return Math.max(0, ...seqs);
+  }
+
   /** A power cut took everything behind `lastSeq`. */
   truncate(lastSeq: number): void {
     this.keep(({ seq }) => seq <= lastSeq);

@@ -1,0 +1,5 @@
+export { check, type Terms, type Violation } from './check';
+export type { ChatHistory, History } from './history';
+export { faultKinds, planOf, type Fault, type FaultKind, type Plan } from './plan';
+export { simulate, type Run } from './simulation';
+export { switches, type Switch } from './switches';
