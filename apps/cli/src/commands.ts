@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { registerBench } from './bench/bench-command';
 import { registerDemo } from './demo/demo-command';
+import { registerDoctor } from './doctor/doctor-command';
 import { registerDrill } from './drill/drill-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
@@ -16,4 +17,5 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerNodes,
   registerBench,
   registerDrill,
+  registerDoctor,
 ];

@@ -13,6 +13,11 @@ export function natsUrlFromEnvironment(): string | undefined {
   return process.env['FLEXPUSH_NATS_URL'] || undefined;
 }
 
+/** The Redis that commands look into, if the environment names one. */
+export function redisUrlFromEnvironment(): string | undefined {
+  return process.env['FLEXPUSH_REDIS_URL'] || undefined;
+}
+
 /** True under `npm start`, `npm run` and `npx`. */
 export function isUnderNpm(): boolean {
   return process.env['npm_lifecycle_event'] !== undefined || process.env['npm_command'] !== undefined;

@@ -1,7 +1,7 @@
 import { connectBus, type NatsBus } from '@flexpush/nats-bus';
 import { defaultStackDir, readRun } from '@flexpush/stack';
 import type { Command } from 'commander';
-import { natsUrlFromEnvironment } from './config';
+import { natsUrlFromEnvironment, redisUrlFromEnvironment } from './config';
 
 /** Which system a command talks to. */
 export interface TargetOptions {
@@ -25,6 +25,17 @@ export function natsUrlOf(target: TargetOptions): string {
       `nothing runs in ${target.dir}; start it with "npm start", or name a system with --nats <url>`,
     );
   return url;
+}
+
+/**
+ * The Redis of the system meant, if anything tells it. What "flexpush up" runs counts only where its NATS is meant too:
+ * the Redis of one system would be judged by the log of another.
+ */
+export function redisUrlOf(target: TargetOptions & { readonly redis?: string }): string | undefined {
+  const named = target.redis ?? redisUrlFromEnvironment();
+  if (named !== undefined) return named;
+  const run = readRun(target.dir);
+  return run?.nats.url === natsUrlOf(target) ? run.redis.url : undefined;
 }
 
 /** Runs a task with a connection; a server that is not there is an error after a few seconds, not a wait for ever. */

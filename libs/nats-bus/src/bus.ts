@@ -151,12 +151,20 @@ class TextMessage implements BusMessage {
   }
 }
 
-/** Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. */
-export async function connectBus(options: { url: string; name: string } & BusOptions): Promise<NatsBus> {
+/**
+ * Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. With a
+ * `firstConnectTimeoutMs` each server gets one try of so long, and the last failure is thrown.
+ */
+export async function connectBus(
+  options: { url: string; name: string; firstConnectTimeoutMs?: number } & BusOptions,
+): Promise<NatsBus> {
+  const { firstConnectTimeoutMs } = options;
   const connection = await connect({
     ...parseNatsUrl(options.url),
     name: options.name,
-    waitOnFirstConnect: true,
+    ...(firstConnectTimeoutMs === undefined
+      ? { waitOnFirstConnect: true }
+      : { timeout: firstConnectTimeoutMs }),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 200,
     reconnectJitter: 50,

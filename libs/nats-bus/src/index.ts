@@ -4,6 +4,7 @@ export * from './event-publisher';
 export * from './lease-store';
 export * from './log-appender';
 export * from './log-reader';
+export * from './nats-facts';
 export * from './option-store';
 export * from './shard-log';
 export * from './snapshot-store';
