@@ -239,7 +239,7 @@ async function provision(context: ServiceContext<SessionActorConfig>, bus: NatsB
         logAgeMaxMs: config.FLEXPUSH_LOG_AGE_MAX_MS,
       });
       const mapping = await probeMapping(bus, config.FLEXPUSH_SHARDS);
-      if (mapping === 'absent') log.warn({ subject: subjects.eventWildcard }, 'mapping.absent');
+      if (mapping !== 'agrees') log.warn({ subject: subjects.eventWildcard }, `mapping.${mapping}`);
       return;
     } catch (error) {
       if (error instanceof ShardCountError || error instanceof MappingError) throw error;

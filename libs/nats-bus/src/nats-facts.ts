@@ -83,7 +83,7 @@ export async function readNatsFacts(bus: NatsBus, options: { timeoutMs: number }
   };
   const jsm = await bus.connection.jetstreamManager({ timeout: options.timeoutMs, checkAPI: false });
   const jetstream = await readAccount(jsm);
-  if (!jetstream) return { ...about, streams: [] };
+  if (!jetstream) return { ...about, jetstream, streams: [] };
   const [streams, shardCount] = await Promise.all([
     Promise.all(flexpushStreams.map((name) => readStream(jsm, name))),
     readShardCount(bus),
@@ -146,9 +146,9 @@ async function readShardCount(bus: NatsBus): Promise<number | undefined> {
   }
 }
 
-/** `agrees` and `absent` as `probeMapping` says them; `refused`: the log takes nothing, so nothing is known. */
+/** As `probeMapping` says it; 'refused' also where the probe was answered by silence. */
 export type MappingFact =
-  { readonly kind: 'agrees' | 'absent' } | { readonly kind: 'wrong' | 'refused'; readonly reason: string };
+  { readonly kind: 'agrees' | 'absent' | 'refused' } | { readonly kind: 'wrong'; readonly reason: string };
 
 /** Publishes one probe record, which folds to nothing, to see where the server puts it. */
 export async function readMapping(bus: NatsBus, shardCount: number): Promise<MappingFact> {
@@ -156,7 +156,7 @@ export async function readMapping(bus: NatsBus, shardCount: number): Promise<Map
     return { kind: await probeMapping(bus, shardCount) };
   } catch (error) {
     if (error instanceof MappingError) return { kind: 'wrong', reason: error.message };
-    if (error instanceof NatsError) return { kind: 'refused', reason: error.message };
+    if (error instanceof NatsError) return { kind: 'refused' };
     throw error;
   }
 }

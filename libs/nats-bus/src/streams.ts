@@ -205,9 +205,13 @@ export function probeSessionId(shardCount: number): string {
 
 /**
  * Sees that the server's mapping of `flexpush.event.*` agrees with `shardOf`, by publishing a probe record.
- * 'absent': there is no mapping, so publishers need our own publisher. Throws `MappingError` when it disagrees.
+ * 'absent': there is no mapping, so publishers need our own publisher. 'refused': the log takes nothing now, as when it is
+ * full, so nothing is known. Throws `MappingError` when it disagrees.
  */
-export async function probeMapping(bus: NatsBus, shardCount: number): Promise<'agrees' | 'absent'> {
+export async function probeMapping(
+  bus: NatsBus,
+  shardCount: number,
+): Promise<'agrees' | 'absent' | 'refused'> {
   const jsm = await bus.connection.jetstreamManager();
   const sessionId = probeSessionId(shardCount);
   let seq: number;
@@ -217,6 +221,8 @@ export async function probeMapping(bus: NatsBus, shardCount: number): Promise<'a
       .publish(subjects.event(sessionId), JSON.stringify({ v: 1, type: 'probe' }), { timeout: 5_000 });
     seq = ack.seq;
   } catch (error) {
+    // A full log answers 503 as well, but as JetStream.
+    if (error instanceof NatsError && error.api_error) return 'refused';
     if (error instanceof NatsError && error.code === '503') return 'absent';
     throw error;
   }

@@ -132,7 +132,7 @@ async function lookAtSystem(
   // Only now, so that a lease that moved meanwhile is told with its new owner, and what came last had time to be folded.
   const [leases, stored] = await Promise.all([
     shardCount === undefined ? undefined : within(STEP_TIMEOUT_MS, readLeases(bus, shardCount)),
-    ends && redisUrl !== undefined ? within(STEP_TIMEOUT_MS, readShards(redisUrl, shards)) : undefined,
+    ends && redisUrl !== undefined ? readShards(redisUrl, shards) : undefined,
   ]);
   return {
     ...heard,
@@ -161,10 +161,10 @@ async function readLeases(bus: NatsBus, shardCount: number): Promise<LeaseFact[]
   );
 }
 
-async function readShards(url: string, shards: readonly number[]): Promise<ShardFacts[]> {
+async function readShards(url: string, shards: readonly number[]): Promise<ShardFacts[] | undefined> {
   const redis = connectRedis({ url });
   try {
-    return await readShardFacts(redis, shards);
+    return await within(STEP_TIMEOUT_MS, readShardFacts(redis, shards));
   } finally {
     redis.disconnect();
   }

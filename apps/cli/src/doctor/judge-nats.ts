@@ -461,7 +461,7 @@ function judgeMapping(mapping: MappingFact): Finding {
         id,
         level: 'unsafe',
         title: 'The log does not take an event',
-        meaning: `A probe that was published was not acknowledged: ${mapping.reason}.`,
+        meaning: 'A probe that was published was refused: publishers are not acknowledged.',
         advice:
           'See whether the log is full, has a leader, and whether this user may publish to flexpush.event.*.',
         value: 'refused',

@@ -1,0 +1,207 @@
+import { freePort, startTestRedis } from '@flexpush/testkit';
+import { Redis } from 'ioredis';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { keys } from './keys';
+import { connectRedis } from './redis';
+import { readRedisFacts, type RedisFacts, type RedisServerFacts } from './redis-facts';
+import { parseFields, parseInfo, parsePairs } from './redis-info';
+import { readShardFacts } from './shard-facts';
+import { RedisServers, startCluster, startSentinels, until } from './topologies.fixture';
+
+const TIMEOUT = { timeoutMs: 3_000 };
+const MIB = 1_048_576;
+jest.setTimeout(90_000);
+
+let servers: RedisServers;
+beforeEach(() => {
+  servers = new RedisServers();
+});
+afterEach(() => servers.stop());
+
+function onlyServer({ masters }: RedisFacts): RedisServerFacts {
+  expect(masters).toHaveLength(1);
+  return masters[0] as RedisServerFacts;
+}
+
+describe('one server', () => {
+  it('tells how it keeps what it has', async () => {
+    const port = await servers.start(['appendonly yes', 'maxmemory 64mb', 'maxmemory-policy noeviction']);
+    const facts = await readRedisFacts(`redis://127.0.0.1:${port}`, TIMEOUT);
+    expect(facts.topology).toEqual({ kind: 'single' });
+    expect(onlyServer(facts)).toEqual({
+      address: `127.0.0.1:${port}`,
+      version: expect.stringMatching(/^\d+\.\d+/),
+      role: 'master',
+      isLoading: false,
+      pingMs: expect.any(Number),
+      usedBytes: expect.any(Number),
+      usedBytesMax: 64 * MIB,
+      hostBytes: expect.any(Number),
+      evictionPolicy: 'noeviction',
+      evictedKeys: 0,
+      appendOnly: true,
+      isLastSaveOk: true,
+      replicas: [],
+      config: { appendFsync: 'everysec', save: '', minReplicasToWrite: 0 },
+    });
+  });
+
+  it('tells that it drops keys, and that it has done so', async () => {
+    const port = await servers.start(['maxmemory 3mb', 'maxmemory-policy allkeys-lru']);
+    const client = servers.client(port);
+    for (let i = 0; i < 60; i++) await client.set(`key-${i}`, 'x'.repeat(65_536));
+    const server = onlyServer(await readRedisFacts(`redis://127.0.0.1:${port}`, TIMEOUT));
+    expect(server).toMatchObject({ evictionPolicy: 'allkeys-lru', appendOnly: false, usedBytesMax: 3 * MIB });
+    expect(server.evictedKeys).toBeGreaterThan(0);
+  });
+
+  it('goes without CONFIG where it is refused, and takes the password of the URL', async () => {
+    const port = await servers.start(['user app on >secret ~* &* +@all -config']);
+    const server = onlyServer(await readRedisFacts(`redis://app:secret@127.0.0.1:${port}`, TIMEOUT));
+    expect(server).toMatchObject({
+      address: `127.0.0.1:${port}`,
+      config: undefined,
+      evictionPolicy: 'noeviction',
+    });
+  });
+
+  it('is read through its unix socket', async () => {
+    const redis = await startTestRedis();
+    try {
+      const server = onlyServer(await readRedisFacts(redis.socketPath, TIMEOUT));
+      expect(server).toMatchObject({ address: redis.socketPath, role: 'master' });
+    } finally {
+      await redis.stop();
+    }
+  });
+
+  it('tells that its disk refuses', async () => {
+    const port = await servers.start([]);
+    const client = servers.client(port);
+    await client.set('key', 'value');
+    await client.config('SET', 'dbfilename', 'a-folder');
+    const [, folder = ''] = (await client.config('GET', 'dir')) as string[];
+    mkdirSync(join(folder, 'a-folder'));
+    await client.save().catch(() => undefined);
+    await client.bgsave().catch(() => undefined);
+    await until('the save has failed', async () =>
+      /rdb_last_bgsave_status:err/.test(await client.info('persistence')),
+    );
+    const server = onlyServer(await readRedisFacts(`redis://127.0.0.1:${port}`, TIMEOUT));
+    expect(server.isLastSaveOk).toBe(false);
+  });
+});
+
+describe('a server that is not there', () => {
+  it('is an error, when it refuses', async () => {
+    const port = await freePort();
+    await expect(readRedisFacts(`redis://127.0.0.1:${port}`, TIMEOUT)).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('is an error after the time-out, when it is silent', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    try {
+      await expect(readRedisFacts(`redis://127.0.0.1:${port}`, { timeoutMs: 300 })).rejects.toThrow(
+        /timed out/,
+      );
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
+  });
+
+  it('is an error, when the password is wrong', async () => {
+    const port = await servers.start(['user default on >right ~* &* +@all']).catch(() => 0);
+    await expect(readRedisFacts(`redis://:wrong@127.0.0.1:${port}`, TIMEOUT)).rejects.toThrow(
+      /WRONGPASS|NOAUTH/,
+    );
+  });
+});
+
+it('tells what Sentinels know of the master, and of those that are away', async () => {
+  const { url, master, replica } = await startSentinels(servers);
+  const facts = await readRedisFacts(url, TIMEOUT);
+  expect(facts.topology).toEqual({
+    kind: 'sentinel',
+    asked: 3,
+    answering: 3,
+    known: 3,
+    quorum: 2,
+    master: `127.0.0.1:${master}`,
+    isMasterDown: false,
+  });
+  expect(onlyServer(facts)).toMatchObject({
+    address: `127.0.0.1:${master}`,
+    replicas: [{ address: `127.0.0.1:${replica}`, isOnline: true, behindBytes: expect.any(Number) }],
+  });
+
+  const [, first = ''] = /\/\/127\.0\.0\.1:(\d+)/.exec(url) ?? [];
+  servers.kill(Number(first));
+  await until('the sentinel is gone', async () => {
+    const { topology } = await readRedisFacts(url, TIMEOUT);
+    return topology.kind === 'sentinel' && topology.answering === 2 && topology.known === 3;
+  });
+  const nobody = `redis+sentinel://127.0.0.1:${first}/main`;
+  await expect(readRedisFacts(nobody, TIMEOUT)).rejects.toThrow(/no sentinel tells of main: .*ECONNREFUSED/);
+});
+
+it('tells the masters of a cluster, who has a replica, and that it is broken', async () => {
+  const { url, masters, replica } = await startCluster(servers);
+  const facts = await readRedisFacts(url, TIMEOUT);
+  expect(facts.topology).toMatchObject({ kind: 'cluster', isOk: true, slotsAssigned: 16_384 });
+  if (facts.topology.kind !== 'cluster') return;
+  const replicasOf = new Map(facts.topology.masters.map((one) => [one.address, one.replicas]));
+  expect(replicasOf).toEqual(new Map(masters.map((port, i) => [`127.0.0.1:${port}`, i === 0 ? 1 : 0])));
+  expect(facts.masters).toHaveLength(3);
+
+  servers.kill(replica);
+  servers.kill(masters[2] ?? 0);
+  await until('the cluster calls itself broken', async () => {
+    const now = await readRedisFacts(url, TIMEOUT);
+    return now.topology.kind === 'cluster' && !now.topology.isOk && now.masters.length === 2;
+  });
+});
+
+it('tells of each shard how far it is, its earliest timer, its outbox, and whether it is held', async () => {
+  const port = await servers.start([]);
+  const url = `redis://127.0.0.1:${port}`;
+  const client = new Redis(url);
+  await client.set(keys.checkpoint(1), 'a|7|1|1|b');
+  await client.zadd(keys.timers(1), 900, 'resend:s:u', 500, 'ping:s:u');
+  await client.hset(keys.outbox(1), 'one', '{}', 'two', '{}');
+  await client.set(keys.hold(1), '1');
+  client.disconnect();
+  const redis = connectRedis({ url });
+  expect(await readShardFacts(redis, [0, 1])).toEqual([
+    { shard: 0, checkpoint: '', earliestDueAtMs: undefined, unsettled: 0, isHeld: false },
+    { shard: 1, checkpoint: 'a|7|1|1|b', earliestDueAtMs: 500, unsettled: 2, isHeld: true },
+  ]);
+  redis.disconnect();
+});
+
+describe('what Redis answers', () => {
+  it('is read field by field', () => {
+    const info = parseInfo(
+      '# Server\r\nredis_version:7.0.15\r\n\r\n# Replication\r\nslave0:ip=::1,port=2\r\n',
+    );
+    expect([...info]).toEqual([
+      ['redis_version', '7.0.15'],
+      ['slave0', 'ip=::1,port=2'],
+    ]);
+    expect([...parseFields(info.get('slave0') ?? '')]).toEqual([
+      ['ip', '::1'],
+      ['port', '2'],
+    ]);
+  });
+
+  it('is no pairs where it is no list', () => {
+    expect([...parsePairs(['save', '', 'odd'])]).toEqual([['save', '']]);
+    expect([...parsePairs('OK')]).toEqual([]);
+  });
+});
