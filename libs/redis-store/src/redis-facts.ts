@@ -154,7 +154,7 @@ function clusterMasters(nodes: string): { host: RedisHost; replicas: number }[] 
     .trim()
     .split('\n')
     .map((line) => {
-      const [id = '', place = '', flags = '', masterId = '', , , link = '', ...slots] = line.split(' ');
+      const [id = '', place = '', flags = '', masterId = '', , , , link = '', ...slots] = line.split(' ');
       return { id, place, flags: flags.split(','), masterId, isLinked: link === 'connected', slots };
     });
   return rows
@@ -280,5 +280,6 @@ function fulfilled<T>(results: readonly PromiseSettledResult<T>[]): T[] {
 
 function firstReason(results: readonly PromiseSettledResult<unknown>[]): string {
   const failed = results.find((result) => result.status === 'rejected');
-  return failed?.reason instanceof Error ? failed.reason.message : 'nothing answers';
+  const { message } = Object(failed?.reason) as { message?: unknown };
+  return typeof message === 'string' ? message : 'nothing answers';
 }
