@@ -1,3 +1,4 @@
+import type { NodeId } from '@flexpush/contracts';
 import { flexpushStreams, type NatsFacts, type StreamFacts } from '@flexpush/nats-bus';
 import type { RedisFacts, RedisServerFacts } from '@flexpush/redis-store';
 import type { DoctorFacts, MonitoredServer, SystemFacts } from './facts';
@@ -93,12 +94,13 @@ const goodCluster = {
 const goodRedis: RedisFacts = { topology: goodSentinel, masters: [goodRedisServer] };
 
 const peer = (nodeId: string, intervalMs = 250) => ({
-  beat: { v: 1 as const, nodeId, incarnation: `${nodeId}-1`, state: 'up' as const },
+  beat: { v: 1 as const, nodeId: nodeId as NodeId, incarnation: `${nodeId}-1`, state: 'up' as const },
   intervalMs,
 });
 const gmsNode = (nodeId: string, group = 'default') => ({
   beat: {
-    ...{ v: 1 as const, nodeId, incarnation: '1', group, types: ['customhttp'], queued: 0, inFlight: 0 },
+    ...{ v: 1 as const, nodeId: nodeId as NodeId, incarnation: '1', group, types: ['customhttp'] },
+    ...{ queued: 0, inFlight: 0 },
     ...{ capacity: 1, state: 'ready' as const },
   },
   intervalMs: 1_000,
