@@ -1,5 +1,6 @@
 import {
   BOUNDS,
+  describeProblems,
   internalRecordSchema,
   publicRecordSchema,
   redact,
@@ -48,10 +49,7 @@ function decodeOne(
   const isProbe = typeof raw === 'object' && raw !== null && (raw as { type?: unknown }).type === 'probe';
   const parsed = (isPublic && !isProbe ? publicRecordSchema : internalRecordSchema).safeParse(raw);
   if (!parsed.success) {
-    const reason = parsed.error.issues
-      .map((issue) => `${issue.path.join('.') || 'record'}: ${issue.message}`)
-      .join('; ');
-    return { index, kind: 'malformed', reason: reason.slice(0, 500), shown: redact(raw) };
+    return { index, kind: 'malformed', reason: describeProblems(parsed.error), shown: redact(raw) };
   }
   const record: LogRecord = parsed.data;
   if ('sessionId' in record && shardOf(record.sessionId, shardCount) !== shard) {

@@ -17,6 +17,8 @@ export const nodeIdSchema = z
   .string()
   .regex(TOKEN_PATTERN, 'must be 1-64 letters, digits, "_" or "-"')
   .brand<'NodeId'>();
+/** Who waits for a reply; a part of the reply's subject. */
+export const callerIdSchema = z.string().regex(TOKEN_PATTERN, 'must be 1-64 letters, digits, "_" or "-"');
 /** Any text; it is never part of a subject or key. */
 export const recordIdSchema = z.string().min(1).max(128);
 

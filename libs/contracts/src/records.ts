@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { recordIdSchema, sessionIdSchema, userIdSchema } from './ids';
+import { callerIdSchema, recordIdSchema, sessionIdSchema, userIdSchema } from './ids';
 import { BOUNDS } from './bounds';
 
 /**
@@ -20,7 +20,7 @@ const request = {
   ...envelope,
   userId: userIdSchema,
   keyHash: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hex'),
-  replyTo: z.string().max(64).optional(),
+  replyTo: callerIdSchema.optional(),
 };
 
 export const participantTypes = ['Client', 'Agent', 'Supervisor', 'External'] as const;
@@ -115,7 +115,7 @@ export const internalRecordSchema = z.discriminatedUnion('type', [
     subscription: subscriptionRequestSchema.optional(),
     /** Why no subscription was asked for or understood; shown to the caller, e.g. `missing-device-id`. */
     subscriptionProblem: z.string().max(64).optional(),
-    replyTo: z.string().max(64).optional(),
+    replyTo: callerIdSchema.optional(),
   }),
   z.strictObject({
     ...request,

@@ -1,4 +1,5 @@
-import { redact } from './redaction';
+import { describeProblems, redact } from './redaction';
+import { publicRecordSchema } from './records';
 
 describe('redact (I10)', () => {
   it('hides secrets and chat content at any depth, and shows the rest', () => {
@@ -50,11 +51,23 @@ describe('redact (I10)', () => {
   it.each([
     { name: 'null', value: null, shown: null },
     { name: 'undefined', value: undefined, shown: undefined },
-    { name: 'a number', value: 7, shown: 7 },
-    { name: 'a short text', value: 'abc', shown: 'abc' },
-    { name: 'a long text', value: 'x'.repeat(600), shown: `${'x'.repeat(512)}... (600 characters)` },
+    { name: 'no number without a known name', value: 4111, shown: '[redacted]' },
+    { name: 'no text without a known name', value: ['my card'], shown: ['[redacted]'] },
+    { name: 'nothing of a misspelt field', value: { txet: 'my card' }, shown: { txet: '[redacted]' } },
+    { name: 'no name that may be content', value: { 'my card': true }, shown: { '[redacted]': true } },
+    {
+      name: 'a name that means something to objects',
+      value: JSON.parse('{"__proto__":{"n":1}}'),
+      shown: JSON.parse('{"__proto__":{"n":1}}'),
+    },
+    {
+      name: 'the beginning of a long text',
+      value: { id: 'x'.repeat(600) },
+      shown: { id: `${'x'.repeat(512)}... (600 characters)` },
+    },
   ])('shows $name', ({ value, shown }) => {
     expect(redact(value)).toEqual(shown);
+    expect(JSON.stringify(redact(value))).toBe(JSON.stringify(shown));
   });
 
   it('is bounded in items, fields and depth (I9)', () => {
@@ -64,6 +77,17 @@ describe('redact (I10)', () => {
     let deep: unknown = { secureKey: 'x' };
     for (let i = 0; i < 10_000; i++) deep = { deep };
     expect(JSON.stringify(redact(deep))).toBe(`${'{"deep":'.repeat(8)}"[deep]"${'}'.repeat(8)}`);
+  });
+
+  it('is bounded as a whole: whatever is refused fits into a dead letter (I9)', () => {
+    const wide = (depth: number): unknown =>
+      depth === 0 ? { id: '\u0001'.repeat(600) } : Array.from({ length: 60 }, () => wide(depth - 1));
+    expect(Buffer.byteLength(JSON.stringify(redact(wide(3))))).toBeLessThan(600_000);
+    const nothings = Array.from({ length: 100 }, () =>
+      Array.from({ length: 100 }, () => Array(100).fill([])),
+    );
+    expect(Buffer.byteLength(JSON.stringify(redact(nothings)))).toBeLessThan(600_000);
+    expect(JSON.stringify(redact({ ['k'.repeat(1_000_000)]: 1 })).length).toBeLessThan(100);
   });
 
   it('leaves what it is given as it is', () => {
@@ -79,4 +103,20 @@ it('shows of user data only the switches of the page', () => {
     userData: { GCTI_GMS_PushResend: 'true', GCTI_GMS_PushDeviceId: '[redacted]', Subject: '[redacted]' },
     url: '[redacted]',
   });
+});
+
+it('says of a refused value where it is wrong, and nothing of what stood there (I10)', () => {
+  const { error } = publicRecordSchema.safeParse({
+    v: 1,
+    id: 'r',
+    sessionId: 'my secret',
+    type: 'message.send',
+    userId: 'ada',
+    text: 7,
+    secureKey: 'x',
+    'my card number': '4111',
+  });
+  expect(error && describeProblems(error)).toBe(
+    'sessionId: must be 1-64 letters, digits, "_" or "-"; text: Invalid input: expected string, received number; message: unknown fields: secureKey, [redacted]',
+  );
 });

@@ -1,4 +1,11 @@
-import { BOUNDS, dispatchSchema, nodeIdSchema, pushJobSchema, type Dispatch } from '@flexpush/contracts';
+import {
+  BOUNDS,
+  describeProblems,
+  dispatchSchema,
+  nodeIdSchema,
+  pushJobSchema,
+  type Dispatch,
+} from '@flexpush/contracts';
 import { z } from 'zod';
 
 export type ReadDispatch =
@@ -47,7 +54,7 @@ export function readDispatch(json: unknown): ReadDispatch {
 
 function readJobByJob(json: unknown): ReadDispatch {
   const loose = looseDispatchSchema.safeParse(json);
-  if (!loose.success) return { kind: 'malformed', reason: describe(loose.error) };
+  if (!loose.success) return { kind: 'malformed', reason: describeProblems(loose.error) };
   const unreadable: { shard: number; id: string; reason: string }[] = [];
   let nameless = 0;
   const shards: Dispatch['shards'] = [];
@@ -58,19 +65,10 @@ function readJobByJob(json: unknown): ReadDispatch {
       const identified = identifiedSchema.safeParse(job);
       if (parsed.success) good.push(parsed.data);
       else if (identified.success)
-        unreadable.push({ shard, id: identified.data.id, reason: describe(parsed.error) });
+        unreadable.push({ shard, id: identified.data.id, reason: describeProblems(parsed.error) });
       else nameless += 1;
     }
     shards.push({ shard, term, jobs: good });
   }
   return { kind: 'dispatch', dispatch: { ...loose.data, shards }, unreadable, nameless };
-}
-
-/** Paths and rules, never values (I10). */
-function describe(error: z.ZodError): string {
-  return error.issues
-    .slice(0, 3)
-    .map((issue) => `${issue.path.map(String).join('.') || 'message'}: ${issue.message}`)
-    .join('; ')
-    .slice(0, 300);
 }
