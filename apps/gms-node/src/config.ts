@@ -21,7 +21,7 @@ export const configSchema = z
     /** Connections to one destination, and POSTs in flight to it. */
     FLEXPUSH_GMS_CONNECTIONS_MAX: integer({ min: 1, max: 1_024 }).default(128),
     /** Destinations (scheme, host and port) that have a connection pool at once. */
-    FLEXPUSH_GMS_DESTINATIONS_MAX: integer({ min: 1, max: 1_024 }).default(64),
+    FLEXPUSH_GMS_DESTINATIONS_MAX: integer({ min: 1, max: 1_024 }).default(512),
     FLEXPUSH_GMS_CONNECT_TIMEOUT_MS: integer({ min: 50, max: 60_000 }).default(3_000),
     /** For the head of the receiver's answer, and between two parts of its body. */
     FLEXPUSH_GMS_ANSWER_TIMEOUT_MS: integer({ min: 50, max: 120_000 }).default(10_000),

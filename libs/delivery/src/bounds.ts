@@ -16,6 +16,13 @@ export interface DeliveryBounds {
   breakerProbeAfterMs: number;
 }
 
+/**
+ * POSTs in flight of the whole node. Up to here a destination may use all of its connections; beyond it only the sure
+ * ones, which no other destination can take. So hundreds of destinations that hang leave the next one its share, and
+ * the node has at most FLIGHTS_SHARED_MAX + destinationsMax * FLIGHTS_SURE sockets.
+ */
+export const FLIGHTS_SHARED_MAX = 4_096;
+export const FLIGHTS_SURE = 8;
 /** How long results and withdrawals are remembered. */
 export const REMEMBERED_AGE_MS = 600_000;
 /** A destination that had nothing to do for this long loses its pool. */

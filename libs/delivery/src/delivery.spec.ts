@@ -400,6 +400,36 @@ describe('bounds (I9)', () => {
     }
   });
 
+  it.each([1, 70])(
+    'D8: of 100 destinations %i hang, and the others go on with all their connections',
+    (hanging) => {
+      const urls = Object.fromEntries(
+        Array.from({ length: 100 }, (_, i) => [
+          optionKey(`push.provider.p${i}`, 'customhttp.url'),
+          `http://receiver-${i}.test/push`,
+        ]),
+      );
+      const bench = new Bench({ destinationsMax: 512, connectionsMax: 128, queueMax: 100_000 }, urls);
+      const jobs = (i: number) =>
+        Array.from({ length: 200 }, (_, n) => job(`s${i}-${n}`, 1, { provider: `p${i}` }));
+      for (let i = 0; i < hanging; i++) bench.offer(...jobs(i));
+      const held = bench.open.splice(0);
+      const share = hanging === 1 ? 128 : 8;
+      expect(held.length).toBeLessThanOrEqual(4_096 + hanging * 8);
+      for (let i = hanging; i < 100; i++) {
+        bench.offer(...jobs(i));
+        expect(bench.open).toHaveLength(share);
+        bench.answerAll();
+      }
+      expect(bench.results).toHaveLength((100 - hanging) * 200);
+      expect(new Set(bench.results.map(([, outcome]) => outcome))).toEqual(new Set(['delivered']));
+      // The hanging ones end at last, and those behind them get their turn.
+      for (const { done } of held) done(ok);
+      bench.answerAll();
+      expect(bench.results).toHaveLength(100 * 200);
+    },
+  );
+
   it('the longest idle destination makes room; without one the notification fails', () => {
     const bench = new Bench(
       { destinationsMax: 1 },

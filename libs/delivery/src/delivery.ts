@@ -1,5 +1,11 @@
 import { readOption, subscriptionOf, type OptionValues, type PushJob } from '@flexpush/contracts';
-import { DESTINATION_IDLE_MS, REMEMBERED_AGE_MS, type DeliveryBounds } from './bounds';
+import {
+  DESTINATION_IDLE_MS,
+  FLIGHTS_SHARED_MAX,
+  FLIGHTS_SURE,
+  REMEMBERED_AGE_MS,
+  type DeliveryBounds,
+} from './bounds';
 import { CircuitBreaker, type Admission } from './circuit-breaker';
 import { reasons, type DeliveryJob, type JobResult } from './delivery-job';
 import { Destination, type Subscription } from './destination';
@@ -56,7 +62,7 @@ const TARGETS_MAX = 256;
  * D7. Every accepted id is settled: delivered, failed, superseded, withdrawn or returned. An id that is accepted again
  *     while it waits or flies has one result, which goes to the last who asked.
  * D8. (I9) At most `queueMax` jobs wait, and a destination never has more posts in flight than connections, so nothing
- *     queues inside undici.
+ *     queues inside undici. Many destinations that hang cannot take the last connections of another.
  * D9. A failed notification is never posted again.
  */
 export class Delivery {
@@ -276,7 +282,12 @@ export class Delivery {
   }
 
   private hasPermit(destination: Destination): boolean {
-    return this.sequential ? this.flights === 0 : destination.inFlight < this.bounds.connectionsMax;
+    if (this.sequential) return this.flights === 0;
+    const { connectionsMax } = this.bounds;
+    // A destination that is held here has posts in flight, and looks again when one of them lands.
+    const permits =
+      this.flights < FLIGHTS_SHARED_MAX ? connectionsMax : Math.min(connectionsMax, FLIGHTS_SURE);
+    return destination.inFlight < permits;
   }
 
   /** Starts the subscription's first job that may start; settles the ones before it that may not. */
