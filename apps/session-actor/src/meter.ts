@@ -14,6 +14,8 @@ const counters: Record<MeterName, string> = {
   noNodeFound: 'Notifications that found no GMS node and wait',
   snapshotsWritten: 'Sessions written beside the log',
   snapshotsRestored: 'Sessions restored from beside the log',
+  snapshotsUnreadable: 'Sessions that cannot be read from, or written, beside the log',
+  statesDropped: 'Times that a shard with unreadable state was dropped, to be restored from the log',
   settleDeadlines: 'Notifications sent again because no result came',
 };
 

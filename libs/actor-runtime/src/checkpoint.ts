@@ -15,9 +15,13 @@ export function formatCheckpoint(checkpoint: Checkpoint): string {
   return [createdAt, seq, atMs, foldTimeMs, batchId].join('|');
 }
 
+const NUMBER_PATTERN = /^\d{1,16}(\.\d{1,9})?$/;
+
 /** undefined for '' (nothing folded yet) and for anything that is no checkpoint. */
 export function parseCheckpoint(text: string): Checkpoint | undefined {
   const [createdAt, seq, atMs, foldTimeMs, batchId, ...rest] = text.split('|');
   if (!createdAt || !seq || !atMs || !foldTimeMs || !batchId || rest.length > 0) return undefined;
+  if (Number.isNaN(Date.parse(createdAt))) return undefined;
+  if (![seq, atMs, foldTimeMs].every((number) => NUMBER_PATTERN.test(number))) return undefined;
   return { createdAt, seq: Number(seq), atMs: Number(atMs), foldTimeMs: Number(foldTimeMs), batchId };
 }

@@ -1,4 +1,5 @@
-import { BOUNDS, subscriptionKey, type PushJob } from '@flexpush/contracts';
+import { BOUNDS, pushJobSchema, subscriptionKey, type PushJob } from '@flexpush/contracts';
+import { parseStored, RubbishStateError } from './session-cache';
 
 /** A committed, unsettled notification. */
 export interface OutboxEntry {
@@ -17,6 +18,14 @@ export function outboxEntry(job: PushJob): OutboxEntry {
   return { key: outboxKey(job), job, json: JSON.stringify(job) };
 }
 
+/** A stored job, or a `RubbishStateError`. */
+export function parseJob(json: string, key?: string): PushJob {
+  const parsed = pushJobSchema.safeParse(parseStored('outbox', json));
+  if (!parsed.success || (key !== undefined && outboxKey(parsed.data) !== key))
+    throw new RubbishStateError('outbox');
+  return parsed.data;
+}
+
 /**
  * A shard's outbox as folded. It changes only with a batch, and every change is written by that batch's commit.
  *
@@ -30,7 +39,7 @@ export class Outbox {
 
   static parse(stored: Record<string, string>): Outbox {
     const outbox = new Outbox();
-    const jobs = Object.values(stored).map((json) => ({ job: JSON.parse(json) as PushJob, json }));
+    const jobs = Object.entries(stored).map(([key, json]) => ({ job: parseJob(json, key), json }));
     jobs.sort((a, b) => a.job.n - b.job.n);
     for (const { job, json } of jobs) outbox.add({ key: outboxKey(job), job, json });
     return outbox;

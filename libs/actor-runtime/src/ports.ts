@@ -187,4 +187,6 @@ export type MeterName =
   | 'noNodeFound'
   | 'settleDeadlines'
   | 'snapshotsWritten'
-  | 'snapshotsRestored';
+  | 'snapshotsRestored'
+  | 'snapshotsUnreadable'
+  | 'statesDropped';

@@ -1,6 +1,7 @@
+import { chatEventSchema } from '@flexpush/contracts';
 import type { PendingReply } from './shard-fold';
 import type { ShardStore } from './ports';
-import type { SessionCache } from './session-cache';
+import { parseStored, RubbishStateError, type SessionCache } from './session-cache';
 
 /** A part of a reply stays below the server's default max_payload. */
 const PART_CHARS_MAX = 200_000;
@@ -48,7 +49,21 @@ async function eventsOf(
     return cached.tail.slice(page.first - cached.tailFirst, page.last - cached.tailFirst + 1);
   }
   const stored = await source.store.loadTranscript(source.shard, pending.sessionId, page);
-  return stored.filter((json) => json !== null);
+  return wholeTranscript(pending.sessionId, stored, page.first);
+}
+
+/** The events from position `first` on. A missing or broken one would spoil every reply of its message for its callers. */
+export function wholeTranscript(
+  sessionId: string,
+  stored: readonly (string | null)[],
+  first: number,
+): string[] {
+  const what = `transcript of ${sessionId}`;
+  return stored.map((json, i) => {
+    const event = json === null ? undefined : chatEventSchema.safeParse(parseStored(what, json));
+    if (json === null || event?.data?.index !== first + i) throw new RubbishStateError(what);
+    return json;
+  });
 }
 
 function renderParts(pending: PendingReply, alias: string, events: readonly string[]): string[] {

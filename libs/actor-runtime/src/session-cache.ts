@@ -28,6 +28,25 @@ export class NewerStateError extends Error {
   }
 }
 
+/** What is stored of a shard is none of ours: it is dropped, and comes back from snapshots and log (I8). */
+export class RubbishStateError extends Error {
+  readonly code = 'RUBBISH_STATE';
+  readonly retryable = true;
+  /** `what` names the place and never shows what stands there (I10). */
+  constructor(readonly what: string) {
+    super(`stored state cannot be read: ${what}`);
+  }
+}
+
+/** JSON, or a `RubbishStateError`. */
+export function parseStored(what: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new RubbishStateError(what);
+  }
+}
+
 interface Stored {
   q: [number, number];
   n?: Record<string, string>;
@@ -42,8 +61,7 @@ export function unknownSession(): CachedSession {
 
 export function parseSession(sessionId: string, text: string | null): CachedSession {
   if (text === null) return unknownSession();
-  const stored = JSON.parse(text) as Stored;
-  if (stored.s.v !== SESSION_VERSION) throw new NewerStateError(sessionId, stored.s.v);
+  const stored = readStored(sessionId, text);
   const [seq, index] = stored.q;
   return {
     session: stored.s,
@@ -53,6 +71,59 @@ export function parseSession(sessionId: string, text: string | null): CachedSess
     tail: [],
     tailFirst: stored.s.nextPosition,
   };
+}
+
+function readStored(sessionId: string, text: string): Stored {
+  const what = `session ${sessionId}`;
+  const stored = parseStored(what, text) as Partial<Stored> | null;
+  const version: unknown = stored?.s?.v;
+  if (typeof version === 'number' && version > SESSION_VERSION) throw new NewerStateError(sessionId, version);
+  if (!stored || !isPlace(stored.q) || !isSession(stored.s, sessionId)) throw new RubbishStateError(what);
+  if (stored.n !== undefined && !isTexts(stored.n)) throw new RubbishStateError(what);
+  return stored as Stored;
+}
+
+function isPlace(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 2 && value.every((part) => Number.isFinite(part));
+}
+
+export function isTexts(value: unknown): value is Record<string, string> {
+  return isObject(value) && Object.values(value).every((text) => typeof text === 'string');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** As much as the fold takes for granted. */
+function isSession(value: unknown, sessionId: string): boolean {
+  if (!isObject(value) || value['v'] !== SESSION_VERSION || value['sessionId'] !== sessionId) return false;
+  const { status, nextPosition, participants, recent } = value;
+  return (
+    (status === 'open' || (status === 'ended' && Number.isFinite(value['purgeAtMs']))) &&
+    Number.isSafeInteger(nextPosition) &&
+    (nextPosition as number) >= 1 &&
+    [value['createdAtMs'], value['nextParticipantId']].every((number) => Number.isFinite(number)) &&
+    typeof value['service'] === 'string' &&
+    isTexts(value['userData']) &&
+    isObject(recent) &&
+    typeof recent['now'] === 'string' &&
+    typeof recent['before'] === 'string' &&
+    Array.isArray(participants) &&
+    participants.every(isParticipant)
+  );
+}
+
+function isParticipant(value: unknown): boolean {
+  if (!isObject(value) || typeof value['userId'] !== 'string') return false;
+  const { subscription } = value;
+  if (subscription === undefined) return true;
+  return (
+    isObject(subscription) &&
+    Number.isSafeInteger(subscription['lastN']) &&
+    isObject(subscription['inactivity']) &&
+    (subscription['schedule'] === undefined || isObject(subscription['schedule']))
+  );
 }
 
 /** '' for a session that is gone. */

@@ -19,8 +19,8 @@ import type {
   Snapshots,
 } from './ports';
 import { renderReplies } from './replies';
-import { parseSession } from './session-cache';
-import { adoptLog, restoreShard, takeSnapshots, withChanges } from './snapshots';
+import { parseSession, RubbishStateError } from './session-cache';
+import { adoptLog, dropState, isRubbish, restoreShard, takeSnapshots, withChanges } from './snapshots';
 import { placeRecord, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
 
 export interface ShardActorDeps {
@@ -79,6 +79,8 @@ const TRUNCATED_BACK_MS = 10_000;
  *     or was recreated since; its place in the log means nothing any more, and its new records must not be skipped.
  * S7. A snapshot of a session is what one commit has left, and is taken before half of the log's age has passed over
  *     its creation or its last snapshot, so that log and snapshots together always hold the whole session (I8).
+ * S8. Stored state that cannot be read is dropped with all of its shard, loudly, and restored from snapshots and log
+ *     (I8); state of a newer release is left alone.
  */
 export class ShardActor {
   private fold!: ShardFold;
@@ -116,12 +118,31 @@ export class ShardActor {
 
   /** Starts the loop; the promise tells how it ended and never rejects. */
   run(): Promise<ActorEnd> {
-    this.loop ??= this.runLoop().catch((error: unknown) => {
+    this.loop ??= this.runLoop().catch(async (error: unknown) => {
       this.deps.logger.error({ shard: this.shard, err: error }, 'shard.failed');
       this.close();
+      if (error instanceof RubbishStateError) await this.dropState(error.what);
       return 'failed' as const;
     });
     return this.loop;
+  }
+
+  /** S8: the next acquisition restores the shard. Never rejects: it is then tried again by that acquisition. */
+  private async dropState(what: string): Promise<void> {
+    const { shard } = this;
+    const { store, logger, meter } = this.deps;
+    try {
+      const { checkpoint, outbox } = await store.loadShard(shard);
+      // Another owner has gone on; what it left is its own.
+      if (checkpoint !== this.checkpoint) return;
+      const batchIdPrefix = `${this.settings.nodeId}.${this.term}`;
+      const outboxKeys = Object.keys(outbox);
+      const sessions = await dropState(store, shard, { checkpoint, outboxKeys, batchIdPrefix });
+      meter.count('statesDropped');
+      logger.error({ shard, what, sessions, outbox: outboxKeys.length }, 'state.rubbish-dropped');
+    } catch (error) {
+      logger.error({ shard, what, err: error }, 'state.not-dropped');
+    }
   }
 
   /** Stops reading, finishes the batch in hand, and resolves when nothing of this shard is under way. */
@@ -253,11 +274,17 @@ export class ShardActor {
     const { shard } = this;
     const { store, snapshots, logger, meter } = this.deps;
     const stored = await store.loadShard(shard);
+    this.checkpoint = stored.checkpoint;
+    if (await isRubbish(store, shard, stored.checkpoint)) throw new RubbishStateError('checkpoint');
     const from = parseCheckpoint(stored.checkpoint);
     const batchIdPrefix = `${this.settings.nodeId}.${this.term}`;
+    const onUnreadable = (sessionId: string, error: RubbishStateError) => {
+      meter.count('snapshotsUnreadable');
+      logger.error({ shard, sessionId, what: error.what }, 'snapshot.unreadable');
+    };
     if (from && from.createdAt !== state.createdAt) {
       const outbox = Outbox.parse(stored.outbox).all();
-      const sessions = await adoptLog({ store, snapshots }, shard, {
+      const sessions = await adoptLog({ store, snapshots, onUnreadable }, shard, {
         stored: { ...stored, outbox },
         log: state,
         batchIdPrefix,
@@ -268,7 +295,7 @@ export class ShardActor {
     // The checkpoint's own record may be gone without any loss: it is folded.
     if (from && from.seq + 1 >= state.firstSeq) return stored;
     if (from && state.lastSeq < from.seq) return stored;
-    const restored = await restoreShard({ store, snapshots }, shard, {
+    const restored = await restoreShard({ store, snapshots, onUnreadable }, shard, {
       checkpoint: stored.checkpoint,
       log: state,
       lastSeqOfShard: this.barrierSeq,
@@ -471,6 +498,7 @@ export class ShardActor {
       });
       void this.writeSnapshots(taken);
     } catch (error) {
+      if (error instanceof RubbishStateError) throw error;
       logger.warn({ shard, err: error }, 'snapshot.failed');
       this.lookForSnapshots();
     }
@@ -565,7 +593,9 @@ export class ShardActor {
   }
 
   private nodeOf(sessionId: string, userId: string): string | undefined {
-    return this.fold.sessions.get(sessionId)?.nodes[userId];
+    const nodes = this.fold.sessions.get(sessionId)?.nodes;
+    // A user may be called `constructor`.
+    return nodes && Object.hasOwn(nodes, userId) ? nodes[userId] : undefined;
   }
 
   /** Kept with the session, and stored with its next commit: a soft field, never input to the fold. */

@@ -20,7 +20,15 @@ import {
 import type { Decoded } from './decode';
 import type { Commit, DeadLetter, LogMessage } from './ports';
 import { Outbox, outboxEntry, type OutboxEntry } from './outbox';
-import { formatSession, pushTail, SessionCache, type CachedSession } from './session-cache';
+import {
+  formatSession,
+  isTexts,
+  parseStored,
+  pushTail,
+  RubbishStateError,
+  SessionCache,
+  type CachedSession,
+} from './session-cache';
 
 /** One record with its place and time. */
 export interface PlacedRecord {
@@ -90,9 +98,7 @@ export class ShardFold {
     private readonly foldSession: typeof transition = transition,
   ) {
     this.sessions = new SessionCache(sessionsMax);
-    const options = stored.options
-      ? (JSON.parse(stored.options) as { revision: number; values: OptionValues })
-      : { revision: 0, values: {} };
+    const options = stored.options ? parseOptions(stored.options) : { revision: 0, values: {} };
     this.optionValues = options.values;
     this.optionRevision = options.revision;
     this.lastAtMs = stored.atMs;
@@ -345,6 +351,13 @@ export class ShardFold {
     // A notification that a later record of the same batch replaced or withdrew never leaves.
     batch.notifications = batch.notifications.filter((entry) => this.outbox.get(entry.key) === entry);
   }
+}
+
+function parseOptions(text: string): { revision: number; values: OptionValues } {
+  const stored = parseStored('options', text) as { revision?: unknown; values?: unknown } | null;
+  const { revision, values } = stored ?? {};
+  if (!Number.isSafeInteger(revision) || !isTexts(values)) throw new RubbishStateError('options');
+  return { revision: revision as number, values };
 }
 
 /** A session is gone: nothing of it may show up in another one of the same id. */
