@@ -1,10 +1,10 @@
 import { chatResponseSchema, internalRecordSchema, replyKeys, type FoldReply } from '@flexpush/contracts';
 import { createLogger, Operations, readConfig, serviceModule } from '@flexpush/process';
+import { watchUncaught } from '@flexpush/testkit';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import fc from 'fast-check';
-import { connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { Server } from 'node:http';
 import { chatApiParts } from './chat-api';
 import type { CallPort } from './chat-service';
@@ -660,5 +660,63 @@ describe('anything at all', () => {
       }),
       { numRuns: 600 },
     );
+  });
+
+  /** What comes over the bare socket: nearly HTTP, cut off, lying about its length, or nothing of the kind. */
+  const head = fc
+    .record({
+      line: fc.constantFrom(
+        `POST ${CHAT}/refresh HTTP/1.1`,
+        `POST ${SERVICE} HTTP/1.1`,
+        `POST ${CHAT}/%zz HTTP/1.1`,
+        `GET ${SERVICE} HTTP/9.9`,
+        'POST http://[ HTTP/1.1',
+        '\u0016\u0003\u0001',
+        '',
+      ),
+      type: fc.constantFrom(FORM, 'multipart/form-data; boundary="', 'x', `${FORM}; charset=\u0001`),
+      length: fc.constantFrom('0', '5', '99999999999999999999', '-1', '5, 6', 'x'),
+      extra: fc.constantFrom(
+        '',
+        'transfer-encoding: chunked\r\n',
+        'content-encoding: gzip\r\n',
+        'x'.repeat(20_000),
+      ),
+      end: fc.constantFrom('\r\n\r\n', '\r\n', '\n\n', '\0'),
+      body: fc.string({ unit: 'binary', maxLength: 40 }),
+    })
+    .map(
+      ({ line, type: contentType, length, extra, end, body: content }) =>
+        `${line}\r\nhost: a\r\ncontent-type: ${contentType}\r\ncontent-length: ${length}\r\n${extra}${end}${content}`,
+    );
+
+  it('on the bare socket: healthy requests are answered at once beside broken and unfinished ones', async () => {
+    const uncaught = watchUncaught();
+    const { port } = (app.getHttpServer() as Server).address() as AddressInfo;
+    const open: Socket[] = [];
+    let rounds = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(head, fc.string({ unit: 'binary', maxLength: 200 })), async (text) => {
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => undefined);
+        socket.resume();
+        open.push(socket);
+        // Written and left open: neither the rest nor an end will come.
+        await new Promise<void>((resolve) => socket.write(text, () => resolve()));
+        if (rounds++ % 20 !== 0) return;
+        const response = await fetch(`http://127.0.0.1:${port}${CHAT}/refresh`, {
+          method: 'POST',
+          body: new URLSearchParams(creds),
+        });
+        expect(response.status).toBe(200);
+        chatResponseSchema.parse(await response.json());
+      }),
+      { numRuns: 400, endOnFailure: true },
+    );
+    for (const socket of open) socket.destroy();
+    expect(gate.inFlight()).toBe(0);
+    expect(logLines.join()).not.toContain(creds.secureKey);
+    await uncaught.none();
+    uncaught.stop();
   });
 });
