@@ -77,7 +77,9 @@ export class SessionActor {
     const [leases, letters, snapshots, shardLog, options] = await Promise.all([
       LeaseStore.open(bus),
       DeadLetters.open(bus),
-      SnapshotStore.open(bus),
+      SnapshotStore.open(bus, {
+        onUnreadable: (subject) => log.error({ subject }, 'snapshot.unreadable'),
+      }),
       ShardLog.open(bus),
       openOptionStore(bus, { onBad: (bad) => log.error(bad, 'option.bad') }),
     ]);

@@ -1,4 +1,4 @@
-import { SNAPSHOT_STREAM } from '@flexpush/contracts';
+import { SNAPSHOT_STREAM, subjects } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { connectBus, type NatsBus } from './bus';
 import { SnapshotStore, type SessionSnapshot } from './snapshot-store';
@@ -52,6 +52,37 @@ describe('SnapshotStore', () => {
   it('reads nothing where there is nothing', async () => {
     expect(await all(1)).toEqual([]);
     expect(await snapshots.readOptions(1)).toBeUndefined();
+  });
+
+  it('passes over what is no snapshot, tells of it, reads the others, and replaces it', async () => {
+    const shard = 9;
+    const told: string[] = [];
+    const store = await SnapshotStore.open(bus, { onUnreadable: (subject) => told.push(subject) });
+    const head = { v: 1, createdAt: SMALL.createdAt, seq: 1, atMs: 1, parts: 0, place: '1-1', body: '{}' };
+    const rubbish: [string, string][] = [
+      ['not-json', '{'],
+      ['null', 'null'],
+      ['list', '[[[]]]'],
+      ['half', JSON.stringify({ ...head, sessionId: 'half', seq: 'x' })],
+      ['no-body', JSON.stringify({ ...head, sessionId: 'no-body' })],
+      ['of-another', JSON.stringify({ ...head, sessionId: 'chat-1' })],
+      ['dots', JSON.stringify({ ...head, sessionId: 'a.b', body: undefined, parts: 1 })],
+    ];
+    for (const [sessionId, text] of rubbish)
+      await bus.connection.jetstream().publish(subjects.snapshot(shard, sessionId), text);
+    await bus.connection.jetstream().publish(subjects.snapshotOptions(shard), '{"entries":[null]}');
+    await store.write(shard, SMALL);
+    const found: SessionSnapshot[] = [];
+    for await (const some of store.read(shard)) found.push(...some);
+    expect(found).toEqual([SMALL]);
+    expect(await store.readOptions(shard)).toBeUndefined();
+    expect(told.sort()).toEqual(
+      [
+        ...rubbish.map(([sessionId]) => subjects.snapshot(shard, sessionId)),
+        subjects.snapshotOptions(shard),
+      ].sort(),
+    );
+    expect(await store.write(shard, { ...SMALL, sessionId: 'not-json' })).toBe('stored');
   });
 
   it('gives back what was written, small and large, of the asked shard only', async () => {

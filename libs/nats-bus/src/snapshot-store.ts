@@ -1,4 +1,4 @@
-import { parseJson, SNAPSHOT_STREAM, subjects } from '@flexpush/contracts';
+import { parseJson, SNAPSHOT_STREAM, subjects, TOKEN_PATTERN } from '@flexpush/contracts';
 import {
   AckPolicy,
   DeliverPolicy,
@@ -62,15 +62,21 @@ const NO_MESSAGE = 10_037;
  * P1. A head is written last, by compare-and-set on its own sequence, so that a snapshot is there whole or not at all,
  *     and a deposed owner cannot replace a newer one.
  * P2. Parts have the place of their snapshot in their subject; those of an older snapshot go when the newer one stands.
+ * P3. A message that is no snapshot is passed over and told of: waiting for it to become one would stop its shard.
  */
 export class SnapshotStore {
   private constructor(
     private readonly bus: NatsBus,
     private readonly jsm: JetStreamManager,
+    private readonly onUnreadable: (subject: string) => void,
   ) {}
 
-  static async open(bus: NatsBus): Promise<SnapshotStore> {
-    return new SnapshotStore(bus, await bus.connection.jetstreamManager());
+  static async open(
+    bus: NatsBus,
+    options: { onUnreadable?: (subject: string) => void } = {},
+  ): Promise<SnapshotStore> {
+    const onUnreadable = options.onUnreadable ?? (() => undefined);
+    return new SnapshotStore(bus, await bus.connection.jetstreamManager(), onUnreadable);
   }
 
   /** 'older': a newer one of the same stream is there already. */
@@ -84,7 +90,7 @@ export class SnapshotStore {
     for (let tries = 1; ; tries++) {
       const subject = subjects.snapshot(shard, sessionId);
       const known = await this.last(subject);
-      const before = known && parseHead(known);
+      const before = known && parseHead(known.string());
       if (before?.createdAt === createdAt && before.seq > seq) return 'older';
       try {
         await this.publish(subject, JSON.stringify(head), known?.seq ?? 0);
@@ -119,9 +125,15 @@ export class SnapshotStore {
       if (left === 0) return;
       const consumer = await this.bus.connection.jetstream().consumers.get(SNAPSHOT_STREAM, name);
       while (left > 0) {
-        const heads = await fetchHeads(consumer, Math.min(left, HEADS_AT_ONCE));
-        if (heads.length === 0) throw new Error(`${left} snapshots of shard ${shard} did not come`);
-        left -= heads.length;
+        const found = await fetchTexts(consumer, Math.min(left, HEADS_AT_ONCE));
+        if (found.length === 0) throw new Error(`${left} snapshots of shard ${shard} did not come`);
+        left -= found.length;
+        const heads = found.flatMap(({ subject, text }) => {
+          const head = parseHead(text);
+          if (!head || subjects.snapshot(shard, head.sessionId) !== subject) this.onUnreadable(subject);
+          else return [head];
+          return [];
+        });
         yield (await Promise.all(heads.map((head) => this.complete(shard, head)))).flat();
       }
     } finally {
@@ -132,7 +144,10 @@ export class SnapshotStore {
 
   async readOptions(shard: number): Promise<OptionHistory | undefined> {
     const message = await this.last(subjects.snapshotOptions(shard));
-    return message && (parseJson(message.string()) as OptionHistory | undefined);
+    if (!message) return undefined;
+    const history = parseHistory(message.string());
+    if (!history) this.onUnreadable(message.subject);
+    return history;
   }
 
   async writeOptions(shard: number, history: OptionHistory): Promise<void> {
@@ -160,9 +175,13 @@ export class SnapshotStore {
     for (let part = 0; part < head.parts; part++) {
       const message = await this.last(subjects.snapshotPart(shard, sessionId, place, part));
       if (!message) return [];
-      text += JSON.parse(message.string()) as string;
+      const more = parseJson(message.string());
+      text += typeof more === 'string' ? more : '';
     }
-    return [{ sessionId, createdAt, seq, atMs, ...(JSON.parse(text) as Body) }];
+    const body = parseBody(text);
+    if (body) return [{ sessionId, createdAt, seq, atMs, ...body }];
+    this.onUnreadable(subjects.snapshot(shard, sessionId));
+    return [];
   }
 
   private async last(subject: string): Promise<StoredMsg | undefined> {
@@ -186,13 +205,47 @@ export class SnapshotStore {
   }
 }
 
-async function fetchHeads(consumer: Consumer, max: number): Promise<Head[]> {
-  const heads: Head[] = [];
+async function fetchTexts(consumer: Consumer, max: number): Promise<{ subject: string; text: string }[]> {
+  const found: { subject: string; text: string }[] = [];
   const messages = await consumer.fetch({ max_messages: max, expires: FETCH_EXPIRES_MS });
-  for await (const message of messages) heads.push(parseHead(message));
-  return heads;
+  for await (const message of messages) found.push({ subject: message.subject, text: message.string() });
+  return found;
 }
 
-function parseHead(message: { string(): string }): Head {
-  return JSON.parse(message.string()) as Head;
+const isText = (value: unknown) => typeof value === 'string';
+
+function parseHead(text: string): Head | undefined {
+  const head = parseJson(text) as Partial<Head> | null | undefined;
+  const isHead =
+    head?.v === 1 &&
+    [head.sessionId, head.createdAt, head.place].every(isText) &&
+    TOKEN_PATTERN.test(head.sessionId ?? '') &&
+    TOKEN_PATTERN.test(head.place ?? '') &&
+    [head.seq, head.atMs].every(Number.isFinite) &&
+    Number.isSafeInteger(head.parts) &&
+    (head.body === undefined || isText(head.body));
+  return isHead ? (head as Head) : undefined;
+}
+
+function parseBody(text: string): Body | undefined {
+  const body = parseJson(text) as Partial<Body> | null | undefined;
+  const { state, events, outbox } = body ?? {};
+  const isEvent = (event: unknown) =>
+    Array.isArray(event) && event.length === 2 && Number.isSafeInteger(event[0]) && isText(event[1]);
+  const isBody =
+    isText(state) &&
+    Array.isArray(events) &&
+    events.every(isEvent) &&
+    Array.isArray(outbox) &&
+    outbox.every(isText);
+  return isBody ? (body as Body) : undefined;
+}
+
+function parseHistory(text: string): OptionHistory | undefined {
+  const history = parseJson(text) as Partial<OptionHistory> | null | undefined;
+  const isEntry = (entry: Partial<OptionHistory['entries'][number]> | null) =>
+    Number.isSafeInteger(entry?.seq) && isText(entry?.options);
+  const isHistory =
+    isText(history?.createdAt) && Array.isArray(history?.entries) && history.entries.every(isEntry);
+  return isHistory ? (history as OptionHistory) : undefined;
 }
