@@ -1,10 +1,9 @@
+import { SessionCalls, type CallOutcome, type CallRecord } from '@flexpush/actor-runtime';
 import { chatResponseSchema, type CallReply } from '@flexpush/contracts';
 import { hostileText, ManualClock, watchUncaught } from '@flexpush/testkit';
 import fc from 'fast-check';
 import { replyAnswer } from './answer';
 import { keyHashOf } from './identity';
-import type { CallRecord } from './operations';
-import { SessionCalls, type CallOutcome } from './session-calls';
 
 function refresh(id: string): CallRecord {
   return {

@@ -5,6 +5,7 @@ import {
   LOG_STREAM,
   OPTION_BUCKET,
   SKIP_BUCKET,
+  parseJson,
   SNAPSHOT_STREAM,
 } from '@flexpush/contracts';
 import {
@@ -16,7 +17,7 @@ import {
   type JetStreamManager,
   type StreamInfo,
 } from 'nats';
-import { parseJson, type NatsBus } from './bus';
+import type { NatsBus } from './bus';
 import { bindBucket, MappingError, probeMapping } from './streams';
 
 /** What NATS says of itself and of our streams, for those who judge it. Nothing in it changes the system. */

@@ -1,12 +1,13 @@
 import {
   gmsHeartbeatSchema,
   gmsViewSchema,
+  parseJson,
   peerHeartbeatSchema,
   subjects,
   type GmsHeartbeat,
   type PeerHeartbeat,
 } from '@flexpush/contracts';
-import { parseJson, type Bus } from '@flexpush/nats-bus';
+import type { Bus } from '@flexpush/nats-bus';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Heard, SystemFacts } from './facts';
 

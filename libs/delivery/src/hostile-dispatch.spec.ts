@@ -1,8 +1,10 @@
 import { dispatchAnswerSchema, optionKey, type Dispatch } from '@flexpush/contracts';
-import { customhttpProvider, Delivery, type PostOutcome } from '@flexpush/delivery';
 import { hostileText, watchUncaught } from '@flexpush/testkit';
 import fc from 'fast-check';
+import { customhttpProvider } from './customhttp-provider';
+import { Delivery } from './delivery';
 import { DispatchDesk } from './dispatch-desk';
+import type { PostOutcome } from './http-channel';
 import { RefusalLog } from './refusal-log';
 import { TermRegister } from './term-register';
 import { WakeGuard } from './wake-guard';
