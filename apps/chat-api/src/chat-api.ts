@@ -42,7 +42,7 @@ export function chatApiParts(
 }
 
 /** Room for the incarnation in the 64 characters of a subject token. */
-const NODE_ID_CHARS_MAX = 48;
+const NODE_ID_CHARS_MAX = 40;
 
 /** chat-api as it runs: over NATS. */
 export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Promise<ServiceParts> {

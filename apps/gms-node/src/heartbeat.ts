@@ -68,13 +68,8 @@ export class Heartbeat {
     if (!text.includes(this.options.nodeId)) return;
     const beat = gmsHeartbeatSchema.safeParse(parseJson(text));
     if (!beat.success || beat.data.nodeId !== this.options.nodeId) return;
-    // Incarnations of gms-node begin with their start time, so they can be compared.
+    // Incarnations sort by their start.
     if (beat.data.incarnation > this.options.incarnation && beat.data.state !== 'gone')
       this.options.replaced(beat.data.incarnation);
   }
-}
-
-/** An incarnation that sorts by its start. */
-export function orderedIncarnation(startedAtMs: number, incarnation: string): string {
-  return `${startedAtMs.toString(36).padStart(9, '0')}-${incarnation}`;
 }

@@ -234,10 +234,10 @@ it('stopping says draining, answers busy, finishes what flies, hands back what w
 });
 
 it('a node whose id a later process has taken falls silent', async () => {
-  const earlier = await startNode('gms-3', 'zzz');
+  const earlier = await startNode('gms-3', '1');
   const beats = heartbeats();
   await bus.flush();
-  const later = await startNode('gms-3', 'aaa');
+  const later = await startNode('gms-3', '2');
   // The earlier one hears the same heartbeats.
   await beats.until(() => !earlier.operations.readiness().ready);
   const before = receiver.posts.length;

@@ -14,7 +14,7 @@ import { connectBus, openOptionStore, type OptionStore } from '@flexpush/nats-bu
 import type { ServiceContext, ServiceParts } from '@flexpush/process';
 import type { GmsNodeConfig } from './config';
 import { GmsNode } from './gms-node';
-import { Heartbeat, orderedIncarnation } from './heartbeat';
+import { Heartbeat } from './heartbeat';
 import { NodeMetrics } from './node-metrics';
 
 type Context = ServiceContext<GmsNodeConfig>;
@@ -103,7 +103,7 @@ function assemble(
   });
   const heartbeat: Heartbeat = new Heartbeat(bus, {
     nodeId,
-    incarnation: orderedIncarnation(Date.now(), context.incarnation),
+    incarnation: context.incarnation,
     group: config.FLEXPUSH_GMS_GROUP,
     types: providers.map((provider) => provider.deviceType),
     capacity: config.FLEXPUSH_GMS_CAPACITY,

@@ -92,6 +92,36 @@ describe('incarnations', () => {
     expect(detector.signal(beat('a', { incarnation: 'two' }), 13)).toBe('joined');
   });
 
+  it.each([{ state: 'ready' }, { state: 'gone' }])(
+    'a late $state of an earlier incarnation does not touch the later one, also when the earlier was never known',
+    ({ state }) => {
+      const detector = detectorAt0();
+      expect(detector.signal(beat('a', { incarnation: '2' }), 0)).toBe('joined');
+      expect(detector.signal(beat('a', { incarnation: '1', state }), 10)).toBe('stale');
+      expect(detector.signal(beat('a', { incarnation: '2' }), 20)).toBe('refreshed');
+      expect(living(detector, 30)).toEqual(['a']);
+    },
+  );
+
+  it('a late beat of one that had died does not touch the one that came after', () => {
+    const detector = detectorAt0();
+    detector.signal(beat('a', { incarnation: '1' }), 0);
+    askUntil(detector, 0, 3_000);
+    detector.judge(3_000);
+    detector.signal(beat('a', { incarnation: '2' }), 3_100);
+    expect(detector.signal(beat('a', { incarnation: '1' }), 3_200)).toBe('stale');
+    expect(detector.signal(beat('a', { incarnation: '2' }), 3_300)).toBe('refreshed');
+  });
+
+  it('one that sorts lower, because the clock was set back before its start, joins when the other is dead', () => {
+    const detector = detectorAt0();
+    detector.signal(beat('a', { incarnation: '2' }), 0);
+    expect(detector.signal(beat('a', { incarnation: '1' }), 1_000)).toBe('stale');
+    askUntil(detector, 1_000, 3_000);
+    expect(detector.signal(beat('a', { incarnation: '1' }), 3_000)).toBe('restarted');
+    expect(detector.signal(beat('a', { incarnation: '1' }), 4_000)).toBe('refreshed');
+  });
+
   it('tells a change of state', () => {
     const detector = detectorAt0();
     detector.signal(beat('a'), 0);

@@ -12,8 +12,9 @@
  *
  * Time comes in as an argument and is monotonic; the wall clock never matters here.
  *
- * F1 A peer is its node id and incarnation. A new incarnation replaces the old one at once; what the old one still
- *    sends, or sends after its `gone`, changes nothing.
+ * F1 A peer is its node id and incarnation. A later incarnation replaces an earlier one at once; what the earlier one
+ *    still sends, or sends after its `gone`, changes nothing. Incarnations sort by their start; one that sorts lower
+ *    than a living one (a late beat, or the clock was set back between the two starts) counts when that one is dead.
  * F2 A peer heard within `deadAfterMs` is never dead.
  * F3 When nobody asked for longer than a heartbeat interval, each peer gets one fresh time-out, once per silence;
  *    any further gap in the same silence counts as one interval. So a pause kills nobody, and a detector that is
@@ -30,6 +31,7 @@ export interface DetectorOptions {
 /** What the detector reads of a heartbeat. `state: 'gone'` removes the peer at once; other states are the caller's. */
 export interface Heartbeat {
   readonly nodeId: string;
+  /** Begins with the start of the process, so that a later one sorts higher. */
   readonly incarnation: string;
   readonly state: string;
 }
@@ -85,6 +87,7 @@ export class FailureDetector<H extends Heartbeat> {
     const { nodeId, incarnation } = heartbeat;
     if (this.retired.get(nodeId)?.includes(incarnation)) return 'stale';
     const known = this.entries.get(nodeId);
+    if (known !== undefined && this.isEarlier(heartbeat, known, nowMs)) return 'stale';
     if (heartbeat.state === 'gone') {
       if (known !== undefined && known.heartbeat.incarnation !== incarnation)
         this.retire(nodeId, known.heartbeat.incarnation);
@@ -131,6 +134,10 @@ export class FailureDetector<H extends Heartbeat> {
     const entry = this.entries.get(peer.nodeId);
     if (entry === undefined || entry.heartbeat.incarnation !== peer.incarnation) return false;
     return this.entries.delete(peer.nodeId);
+  }
+
+  private isEarlier(heartbeat: H, known: Entry<H>, nowMs: number): boolean {
+    return heartbeat.incarnation < known.heartbeat.incarnation && this.statusOf(known, nowMs) !== 'dead';
   }
 
   private outcomeOf(heartbeat: H, known: Entry<H> | undefined, nowMs: number): SignalOutcome {

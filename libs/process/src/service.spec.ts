@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { newIncarnation } from './service';
 
 const root = join(__dirname, '..', '..', '..');
 const fixture = join(__dirname, 'service.fixture.ts');
@@ -26,6 +27,13 @@ function start(env: Record<string, string>) {
   const ended = async () => (await Promise.all([once(child, 'close'), once(reader, 'close')]))[0];
   return { child, lines, seen, ended };
 }
+
+it('a later incarnation sorts higher, and two of one millisecond differ', () => {
+  const startsMs = [1_000, 1_790_000_000_000, 1_790_000_000_001, 1_900_000_000_000];
+  const incarnations = startsMs.map(newIncarnation);
+  expect([...incarnations].sort()).toEqual(incarnations);
+  expect(newIncarnation(1_000)).not.toBe(newIncarnation(1_000));
+});
 
 describe('runService', () => {
   it('stops in the written order, past a step that fails and one that hangs', async () => {

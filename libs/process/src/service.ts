@@ -17,7 +17,7 @@ export interface ServiceContext<C> {
   log: Logger;
   operations: Operations;
   nodeId: string;
-  /** Changes with every start of the process. */
+  /** Changes with every start of the process; a later one sorts higher, unless the clock was set back in between. */
   incarnation: string;
 }
 
@@ -63,7 +63,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: {
   build: (context: ServiceContext<z.infer<S>>) => Promise<ServiceParts>;
 }): Promise<void> {
   const config = readConfigOrExit(options.schema);
-  const incarnation = randomBytes(6).toString('hex');
+  const incarnation = newIncarnation(Date.now());
   const nodeId =
     config.FLEXPUSH_NODE_ID ??
     `${options.name}-${hostname()
@@ -94,6 +94,11 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: {
   }
 }
 
+/** The start in base 36, of one length until the year 5188, and something that no other start of that millisecond has. */
+export function newIncarnation(startedAtMs: number): string {
+  return `${startedAtMs.toString(36).padStart(9, '0')}-${randomBytes(4).toString('hex')}`;
+}
+
 function readConfigOrExit<S extends z.ZodType>(schema: S): Readonly<z.infer<S>> {
   try {
     return readConfig(schema);
@@ -119,10 +124,10 @@ function stopOnSignal(service: {
     log.info({ cause }, 'service.stopping');
     operations.beginStop();
     for (const step of [...parts.stop, { name: 'close http', run: () => app.close() }]) {
-      const startedAtMs = Date.now();
+      const startedAtMs = performance.now();
       const outcome = await runStep(step, config.FLEXPUSH_STOP_STEP_TIMEOUT_MS);
       log[outcome === 'done' ? 'debug' : 'warn'](
-        { step: step.name, outcome, tookMs: Date.now() - startedAtMs },
+        { step: step.name, outcome, tookMs: Math.round(performance.now() - startedAtMs) },
         'service.stop-step',
       );
     }
