@@ -54,6 +54,7 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
     start: async () => {
       options = await openOptionStore(bus, {
         onBad: ({ key, reason }) => log.warn({ key, reason }, 'option.not-valid'),
+        onLost: ({ error, ...loss }) => log.error({ ...loss, err: error }, 'options.lost'),
       });
       options.onChange((values) => delivery.useOptions(values));
       node.start();

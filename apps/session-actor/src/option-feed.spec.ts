@@ -1,5 +1,5 @@
 import type { Appender, Clock, Log, ShardActor } from '@flexpush/actor-runtime';
-import type { LogRecord } from '@flexpush/contracts';
+import type { LogRecord, OptionValues } from '@flexpush/contracts';
 import { OptionFeed } from './option-feed';
 
 const DELAY = 'settings/flex-push-resend-delay';
@@ -9,6 +9,9 @@ class Rig {
   readonly appended: { shard: number; record: LogRecord }[] = [];
   /** What each shard folds with; undefined while it catches up. */
   readonly folded = new Map<number, number | undefined>();
+  readonly foldedValues = new Map<number, OptionValues>();
+  isCurrent = true;
+  readonly restored: OptionValues[] = [];
   answer: Awaited<ReturnType<Appender['append']>> = { kind: 'appended', seq: 1 };
   readonly warnings: string[] = [];
   readonly feed: OptionFeed;
@@ -33,11 +36,23 @@ class Rig {
           return Promise.resolve(this.answer);
         },
       },
+      source: {
+        isCurrent: () => Promise.resolve(this.isCurrent),
+        restore: (values) => {
+          this.restored.push(values);
+          return Promise.resolve(Object.keys(values));
+        },
+      },
       clock,
       logger,
       actors: () =>
         [...this.folded].map(
-          ([shard, revision]) => ({ shard, optionRevision: () => revision }) as ShardActor,
+          ([shard, revision]) =>
+            ({
+              shard,
+              foldedOptions: () =>
+                revision === undefined ? undefined : { revision, values: this.foldedValues.get(shard) ?? {} },
+            }) as ShardActor,
         ),
     });
   }
@@ -98,5 +113,71 @@ describe('OptionFeed', () => {
     rig.folded.set(3, 0);
     rig.feed.feed();
     expect(rig.shards()).toEqual([3]);
+  });
+
+  describe('a bucket that is behind the shard', () => {
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+    it('was lost or cut: its changes are fed above the folded revision, until the shard has them', async () => {
+      const rig = new Rig();
+      rig.folded.set(0, 40);
+      rig.foldedValues.set(0, { [DELAY]: '5' });
+      rig.feed.change({ [DELAY]: '9' }, 3);
+      await turn();
+      expect(rig.appended).toEqual([
+        { shard: 0, record: { v: 1, type: 'options.changed', revision: 41, values: { [DELAY]: '9' } } },
+      ]);
+      expect(rig.feed.isCurrent()).toBe(false);
+      rig.folded.set(0, 41);
+      rig.foldedValues.set(0, { [DELAY]: '9' });
+      rig.nowMs += 2_000;
+      rig.feed.feed();
+      await turn();
+      expect(rig.appended).toHaveLength(1);
+      expect(rig.feed.isCurrent()).toBe(true);
+    });
+
+    it('with the same content changes nothing', async () => {
+      const rig = new Rig();
+      rig.folded.set(0, 40);
+      rig.foldedValues.set(0, { [DELAY]: '5' });
+      rig.feed.change({ [DELAY]: '5', 'push/customhttp.url': 'http://127.0.0.1' }, 3);
+      await turn();
+      expect(rig.appended).toEqual([]);
+      expect(rig.feed.isCurrent()).toBe(true);
+    });
+
+    it('may only be told late here: nothing is fed before all of it is known', async () => {
+      const rig = new Rig();
+      rig.folded.set(0, 4);
+      rig.foldedValues.set(0, { [DELAY]: '9' });
+      rig.isCurrent = false;
+      rig.feed.change({ [DELAY]: '5' }, 3);
+      await turn();
+      expect(rig.appended).toEqual([]);
+      rig.feed.change({ [DELAY]: '9' }, 4);
+      await turn();
+      expect(rig.appended).toEqual([]);
+    });
+
+    it('and empty gets back what the shard folds with; the shard keeps it', async () => {
+      const rig = new Rig();
+      rig.folded.set(0, 40);
+      rig.foldedValues.set(0, { [DELAY]: '5' });
+      rig.feed.change({}, 0);
+      await turn();
+      expect(rig.restored).toEqual([{ [DELAY]: '5' }]);
+      expect(rig.appended).toEqual([]);
+    });
+
+    it('in which everything was unset is not empty: the shard gets the defaults', async () => {
+      const rig = new Rig();
+      rig.folded.set(0, 40);
+      rig.foldedValues.set(0, { [DELAY]: '5' });
+      rig.feed.change({}, 2);
+      await turn();
+      expect(rig.restored).toEqual([]);
+      expect(rig.appended).toMatchObject([{ record: { revision: 41, values: {} } }]);
+    });
   });
 });

@@ -1,4 +1,5 @@
 import {
+  differingShards,
   Dispatcher,
   Ownership,
   ShardActor,
@@ -19,11 +20,13 @@ import {
   LeaseStore,
   LogAppender,
   MappingError,
+  missingStreams,
   openOptionStore,
   probeMapping,
   ShardCountError,
   ShardLog,
   SnapshotStore,
+  type LogSettings,
   type NatsBus,
   type OptionStore,
 } from '@flexpush/nats-bus';
@@ -81,13 +84,17 @@ export class SessionActor {
         onUnreadable: (subject) => log.error({ subject }, 'snapshot.unreadable'),
       }),
       ShardLog.open(bus),
-      openOptionStore(bus, { onBad: (bad) => log.error(bad, 'option.bad') }),
+      openOptionStore(bus, {
+        onBad: (bad) => log.error(bad, 'option.bad'),
+        onLost: ({ error, ...loss }) => log.error({ ...loss, err: error }, 'options.lost'),
+      }),
     ]);
     const store = new StateStore(redis);
     const appender = new LogAppender(bus, { writerId: context.nodeId });
     const parts = buildRuntime(context, { bus, leases, letters, snapshots, shardLog, store, appender });
     const feed = new OptionFeed({
       appender,
+      source: options,
       clock: systemClock,
       logger: log,
       actors: () => parts.ownership.actors(),
@@ -126,9 +133,15 @@ export class SessionActor {
       }),
       bus.subscribe(subjects.registryViewChanged, (message) => this.takeView(message.text())),
     );
-    subscriptions.push({ stop: bus.onReconnect(() => dispatcher.hurry()) });
-    this.stopWatchingLeases = await leases.watch((shard, { lease, term }) =>
-      ownership.seeLease(shard, lease, term),
+    subscriptions.push({
+      stop: bus.onReconnect(() => {
+        dispatcher.hurry();
+        void this.compare();
+      }),
+    });
+    this.stopWatchingLeases = await leases.watch(
+      (shard, { lease, term }) => ownership.seeLease(shard, lease, term),
+      (entries) => void ownership.compareLeases(entries),
     );
     options.onChange((values, revision) => feed.change(values, revision));
     await this.askView();
@@ -170,6 +183,7 @@ export class SessionActor {
     if (this.comparing) return;
     this.comparing = true;
     await this.compareCheckpoints();
+    await this.provisionMissing();
     await this.compareLog();
     this.comparing = false;
   }
@@ -193,20 +207,30 @@ export class SessionActor {
     });
   }
 
-  /**
-   * A log that was recreated, or lost its end in a power cut, would be read on from a place that it does not have yet,
-   * and its new records would be passed over. The next acquisition finds the right place (DESIGN section 5).
-   */
+  /** Streams and buckets that were deleted, or lost with the server's data, are made again by whoever runs. */
+  private async provisionMissing(): Promise<void> {
+    const { log, config } = this.context;
+    try {
+      const missing = await missingStreams(this.bus);
+      if (missing.length === 0) return;
+      log.error({ missing }, 'streams.missing');
+      await ensureStreams(this.bus, logSettings(config));
+      log.warn({ missing }, 'streams.provisioned-again');
+    } catch (error) {
+      // Another node has fixed another shard count meanwhile: this one must not write into that cluster.
+      if (error instanceof ShardCountError) throw error;
+      // NATS is away, or cannot yet; the next look is in a second.
+      log.debug({ err: error }, 'streams.not-compared');
+    }
+  }
+
+  /** The next acquisition finds the right place (DESIGN section 5). */
   private async compareLog(): Promise<void> {
     const { ownership, shardLog } = this.parts;
     // The places first: the log cannot be behind what was read from it before.
-    const places = ownership.actors().map((actor) => ({ shard: actor.shard, at: actor.place() }));
-    const state = await shardLog.state().catch(() => undefined);
-    if (!state) return;
-    for (const { shard, at } of places) {
-      if (at && (at.createdAt !== state.createdAt || at.seq > state.lastSeq))
-        ownership.depose(shard, 'log-differs');
-    }
+    const places = ownership.actors().flatMap((actor) => actor.place() ?? []);
+    const differing = await differingShards(shardLog, places).catch(() => []);
+    for (const shard of differing) ownership.depose(shard, 'log-differs');
   }
 
   private takeView(text: string): void {
@@ -234,12 +258,7 @@ async function provision(context: ServiceContext<SessionActorConfig>, bus: NatsB
   const { config, log } = context;
   for (;;) {
     try {
-      await ensureStreams(bus, {
-        shardCount: config.FLEXPUSH_SHARDS,
-        replicas: config.FLEXPUSH_STREAM_REPLICAS,
-        logBytesMax: config.FLEXPUSH_LOG_BYTES_MAX,
-        logAgeMaxMs: config.FLEXPUSH_LOG_AGE_MAX_MS,
-      });
+      await ensureStreams(bus, logSettings(config));
       const mapping = await probeMapping(bus, config.FLEXPUSH_SHARDS);
       if (mapping !== 'agrees') log.warn({ subject: subjects.eventWildcard }, `mapping.${mapping}`);
       return;
@@ -249,6 +268,15 @@ async function provision(context: ServiceContext<SessionActorConfig>, bus: NatsB
       await new Promise((resolve) => setTimeout(resolve, PROVISION_RETRY_MS));
     }
   }
+}
+
+function logSettings(config: SessionActorConfig): LogSettings {
+  return {
+    shardCount: config.FLEXPUSH_SHARDS,
+    replicas: config.FLEXPUSH_STREAM_REPLICAS,
+    logBytesMax: config.FLEXPUSH_LOG_BYTES_MAX,
+    logAgeMaxMs: config.FLEXPUSH_LOG_AGE_MAX_MS,
+  };
 }
 
 function buildRuntime(
@@ -295,7 +323,11 @@ function buildRuntime(
       unreachableMs: UNREACHABLE_MS,
       gmsNodesMax: GMS_NODES_MAX,
     },
-    (shard) => ownership.depose(shard, 'newer-term-seen'),
+    (shard, newerTerm) => {
+      // Perhaps from before the lease bucket was lost: the next take, if the lease is ours, is above it.
+      leases.noteTerm(shard, newerTerm);
+      ownership.depose(shard, 'newer-term-seen');
+    },
   );
   const replies = new NatsReplyTransport(bus);
   const createActor = (shard: number, term: number): ShardActor =>

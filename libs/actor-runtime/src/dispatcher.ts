@@ -93,7 +93,7 @@ export class Dispatcher {
   private readonly unreachable = new Map<string, { incarnation: string | undefined; untilMs: number }>();
   private view: GmsView | undefined;
   private paused = false;
-  private lastNoNodeLogAtMs = 0;
+  private lastNoNodeLogAtMs = Number.NEGATIVE_INFINITY;
   private noNodeUnlogged = 0;
   private withdrawals = new Map<string, { subscription: string; n: number }[]>();
 
@@ -107,7 +107,7 @@ export class Dispatcher {
     },
     private readonly settings: DispatcherSettings,
     /** A GMS node has seen a higher term: this shard has another owner. */
-    private readonly onDeposed: (shard: number) => void,
+    private readonly onDeposed: (shard: number, newerTerm: number) => void,
   ) {}
 
   /** Makes a shard known; nothing of it is sent before `open`. */
@@ -427,7 +427,7 @@ export class Dispatcher {
       // The shard may have been taken anew since; what was sent under its earlier term is gone.
       if (term === undefined || seenTerm <= term) continue;
       this.deps.logger.warn({ shard, term, seenTerm, nodeId }, 'dispatch.old-term');
-      this.onDeposed(shard);
+      this.onDeposed(shard, seenTerm);
     }
   }
 
@@ -536,7 +536,7 @@ export class Dispatcher {
 
   private tellNoNode(flight: Flight): void {
     this.deps.meter.count('noNodeFound');
-    const nowMs = this.deps.clock.nowMs();
+    const nowMs = this.deps.clock.monotonicMs();
     if (nowMs - this.lastNoNodeLogAtMs < NO_NODE_LOG_INTERVAL_MS) {
       this.noNodeUnlogged++;
       return;

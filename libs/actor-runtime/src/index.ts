@@ -1,5 +1,6 @@
 export * from './checkpoint';
 export { Dispatcher, type DispatcherSettings } from './dispatcher';
+export { differingShards, type PlaceInLog } from './log-comparison';
 export { Ownership, type OwnershipSettings } from './ownership';
 export * from './ports';
 export {

@@ -130,6 +130,22 @@ export class Ownership {
     } else if (!owned && owner === undefined) void this.reconcile();
   }
 
+  /**
+   * All leases as they stand, after the bucket was out of sight or made anew. One of ours that is gone or older was lost
+   * with the server's data; it is read once more, because what was told may be from before our take.
+   */
+  async compareLeases(told: ReadonlyMap<number, { term: number }>): Promise<void> {
+    const isBehind = ([shard, { term }]: [number, Owned]) => (told.get(shard)?.term ?? 0) < term;
+    const doubtful = [...this.owned].filter(isBehind);
+    const looks = doubtful.map(async ([shard, owned]) => {
+      const now = await this.deps.leases.read(shard);
+      if (now.term < owned.term && this.owned.get(shard) === owned) this.depose(shard, 'lease-lost');
+    });
+    const failed = (await Promise.allSettled(looks)).find(({ status }) => status === 'rejected');
+    // The next look of the watch finds it again, or a takeover does; until then the owner goes on under its old term.
+    if (failed) this.deps.logger.warn({ leases: doubtful.length }, 'lease.not-compared');
+  }
+
   /** Someone has seen a higher term for this shard. */
   depose(shard: number, reason: string): void {
     const owned = this.owned.get(shard);

@@ -31,6 +31,9 @@ export interface LogState {
 export interface ShardLog {
   state(): Promise<LogState>;
   lastSeqOf(shard: number): Promise<number>;
+  /** When the record at this place was stored, epoch ms; undefined when there is none. */
+  timeOf(seq: number): Promise<number | undefined>;
+  /** Event `differs`: what was read is not in the log any more; nothing more comes from this reader. */
   read(options: {
     shard: number;
     fromSeq: number;

@@ -3,6 +3,7 @@ import type { transition } from '@flexpush/session';
 import { formatCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint';
 import { decode } from './decode';
 import type { Dispatcher } from './dispatcher';
+import type { PlaceInLog } from './log-comparison';
 import { Outbox } from './outbox';
 import type {
   Clock,
@@ -50,8 +51,8 @@ export interface ShardSettings {
   replyAgeMaxMs: number;
 }
 
-/** Why an actor ended: asked to, or because the shard is not ours as we thought; the owner decides what follows. */
-export type ActorEnd = 'stopped' | 'conflict' | 'failed';
+/** Why an actor ended: asked to, or because shard or log are not as we thought; the owner decides what follows. */
+export type ActorEnd = 'stopped' | 'conflict' | 'log-differs' | 'failed';
 
 const COMMIT_RETRY_MS = 200;
 const COMMIT_TRIES_MAX = 5;
@@ -87,6 +88,9 @@ export class ShardActor {
   private checkpoint = '';
   private createdAt = '';
   private nextSeq = 1;
+  /** Time of the record before it; undefined when that was not read here. */
+  private placeAtMs: number | undefined;
+  private logDiffers = false;
   private barrierSeq = 0;
   private caughtUp = false;
   private skips: ReadonlySet<string> = new Set();
@@ -153,9 +157,9 @@ export class ShardActor {
     return this.run();
   }
 
-  /** The folded option revision, or undefined before the shard is caught up. */
-  optionRevision(): number | undefined {
-    return this.caughtUp ? this.fold.revision() : undefined;
+  /** The folded options, or undefined before the shard is caught up. */
+  foldedOptions(): { revision: number; values: OptionValues } | undefined {
+    return this.caughtUp ? this.fold.options() : undefined;
   }
 
   isCaughtUp(): boolean {
@@ -171,8 +175,9 @@ export class ShardActor {
    * Where this owner reads: the log, and the last sequence that is folded. undefined before the shard is caught up.
    * Unlike the checkpoint it is of the present log, also when no record has come since that log lost something.
    */
-  place(): { createdAt: string; seq: number } | undefined {
-    return this.caughtUp ? { createdAt: this.createdAt, seq: this.nextSeq - 1 } : undefined;
+  place(): PlaceInLog | undefined {
+    const { shard, createdAt, nextSeq, placeAtMs } = this;
+    return this.caughtUp ? { shard, createdAt, seq: nextSeq - 1, atMs: placeAtMs } : undefined;
   }
 
   /** True when records wait but none has been committed for longer than `limitMs` (DESIGN section 10). */
@@ -222,6 +227,10 @@ export class ShardActor {
       if (this.stopping) break;
       if (this.wantsSnapshots) await this.keepSnapshots();
       const messages = await this.nextMessages();
+      if (this.logDiffers) {
+        end = 'log-differs';
+        break;
+      }
       if (messages.length === 0) continue;
       end = await this.foldBatch(messages);
       this.busy = false;
@@ -332,21 +341,25 @@ export class ShardActor {
     await this.read(from.seq);
     const [first] = await (this.reader as LogReader).next(1);
     this.nextSeq = from.seq + 1;
+    this.placeAtMs = first?.atMs;
     // Empty only when the actor is being stopped.
     return first === undefined || (first.seq === from.seq && first.atMs === from.atMs);
   }
 
   private async read(fromSeq: number): Promise<void> {
     this.nextSeq = fromSeq;
+    this.placeAtMs = undefined;
     this.reader = await this.deps.log.read({
       shard: this.shard,
       fromSeq,
       queueMax: this.settings.messagesQueuedMax,
-      onEvent: (event, detail) =>
+      onEvent: (event, detail) => {
+        if (event === 'differs') this.logDiffers = true;
         this.deps.logger[event === 'opened' ? 'debug' : 'warn'](
           { shard: this.shard, event, detail },
           'log.reader',
-        ),
+        );
+      },
     });
     // A stop while it was opened has found no reader to nudge.
     if (this.stopping) this.reader.nudge();
@@ -383,6 +396,7 @@ export class ShardActor {
     if (last.atMs < this.resumeAtMs) {
       // Folded before. It is passed without a commit, so that another owner finds the same place again.
       this.nextSeq = last.seq + 1;
+      this.placeAtMs = last.atMs;
       return 'stopped';
     }
     await this.loadMissing(records);
@@ -404,6 +418,7 @@ export class ShardActor {
     }
     this.checkpoint = checkpoint;
     this.nextSeq = last.seq + 1;
+    this.placeAtMs = last.atMs;
     this.lastProgressAtMs = this.deps.clock.monotonicMs();
     this.deps.meter.count('recordsFolded', batch.records);
     await this.letOut(batch);

@@ -104,9 +104,9 @@ export class ShardFold {
     this.lastAtMs = stored.atMs;
   }
 
-  /** Revision of the options that this shard folds with. */
-  revision(): number {
-    return this.optionRevision;
+  /** The options that this shard folds with. */
+  options(): { revision: number; values: OptionValues } {
+    return { revision: this.optionRevision, values: this.optionValues };
   }
 
   /** Time of the fold, epoch ms (F3). */

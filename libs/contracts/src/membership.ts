@@ -45,3 +45,5 @@ export type PeerHeartbeat = z.infer<typeof peerHeartbeatSchema>;
 
 export const leaseSchema = z.object({ owner: z.string(), incarnation: z.string() });
 export type Lease = z.infer<typeof leaseSchema>;
+/** A lease as it lies in the bucket. */
+export const storedLeaseSchema = leaseSchema.extend({ term: z.number().int().min(0).optional() });

@@ -7,7 +7,7 @@ export const DEAD_LETTER_STREAM = 'FLEXPUSH_DEAD_LETTER';
 export const SNAPSHOT_STREAM = 'FLEXPUSH_SNAPSHOT';
 /** KV: `shards` holds the shard count, fixed at first start. */
 export const CLUSTER_BUCKET = 'flexpush-cluster';
-/** KV: `shard.<n>` holds { owner, incarnation }; the entry's revision is the term. */
+/** KV: `shard.<n>` holds { owner, incarnation, term }, changed by compare-and-set on the entry's revision. */
 export const LEASE_BUCKET = 'flexpush-lease';
 /** KV: `<section>/<option>` encoded by `optionKey`. */
 export const OPTION_BUCKET = 'flexpush-option';

@@ -2,6 +2,15 @@ import type { KV, KvEntry, QueuedIterator } from 'nats';
 import type { NatsBus } from './bus';
 
 const RETRY_MS = 200;
+const LOOK_MS = 1_000;
+
+export interface BucketHandlers {
+  /** The watch begins, or begins anew. */
+  begin?: () => void;
+  entry: (entry: KvEntry) => void;
+  /** Every key as it stands has been told; these are the keys. Called each time the watch begins anew, too. */
+  complete?: (keys: ReadonlySet<string>) => void;
+}
 
 /**
  * Follows a bucket: tells every key as it stands, then each change.
@@ -9,30 +18,38 @@ const RETRY_MS = 200;
  * W1. After a reconnect, and when the server ends the watch, it begins anew with every key as it stands. The client
  *     notices by itself only after missed heartbeats, some 15 s later, which is too late for options and leases.
  * W2. So an entry may be told again; a key that was deleted meanwhile is told as deleted.
+ * W3. Once a second the bucket is looked at. One that was made anew, or lost its end, makes the watch begin anew: its
+ *     consumer went with the old bucket, in silence. A key that `complete` does not name any more was lost, not deleted.
  */
 export class BucketWatch {
   private watcher: QueuedIterator<KvEntry> | undefined;
   private stopped = false;
+  private createdAt = '';
+  private lastRevision = 0;
+  private looking = false;
   private readonly forgetReconnects: () => void;
+  private readonly looks: NodeJS.Timeout;
 
   private constructor(
     private readonly bus: NatsBus,
     private readonly kv: KV,
-    private readonly handler: (entry: KvEntry) => void,
+    private readonly handlers: BucketHandlers,
   ) {
     this.forgetReconnects = bus.onReconnect(() => this.watcher?.stop());
+    this.looks = setInterval(() => void this.look(), LOOK_MS).unref();
   }
 
   /** Resolves when every present key has been told. */
-  static open(bus: NatsBus, kv: KV, handler: (entry: KvEntry) => void): Promise<BucketWatch> {
+  static open(bus: NatsBus, kv: KV, handlers: BucketHandlers): Promise<BucketWatch> {
     return new Promise((resolve) => {
-      const watch = new BucketWatch(bus, kv, handler);
+      const watch = new BucketWatch(bus, kv, handlers);
       void watch.follow(() => resolve(watch));
     });
   }
 
   stop(): void {
     this.stopped = true;
+    clearInterval(this.looks);
     this.forgetReconnects();
     this.watcher?.stop();
   }
@@ -46,9 +63,41 @@ export class BucketWatch {
   }
 
   private async watchOnce(onComplete: () => void): Promise<void> {
-    const watcher = await this.kv.watch({ initializedFn: onComplete });
+    const keys = new Set<string>();
+    let isComplete = false;
+    this.createdAt = (await this.state()).createdAt;
+    this.lastRevision = 0;
+    this.handlers.begin?.();
+    const watcher = await this.kv.watch({
+      initializedFn: () => {
+        isComplete = true;
+        this.bus.guard(() => this.handlers.complete?.(keys));
+        onComplete();
+      },
+    });
     if (this.stopped) return watcher.stop();
     this.watcher = watcher;
-    for await (const entry of watcher) this.bus.guard(() => this.handler(entry));
+    for await (const entry of watcher) {
+      this.lastRevision = Math.max(this.lastRevision, entry.revision);
+      if (!isComplete) keys.add(entry.key);
+      this.bus.guard(() => this.handlers.entry(entry));
+    }
+  }
+
+  /** W3 */
+  private async look(): Promise<void> {
+    if (this.looking || !this.watcher || !this.bus.connected()) return;
+    this.looking = true;
+    const { watcher, createdAt, lastRevision } = this;
+    const state = await this.state().catch(() => undefined);
+    this.looking = false;
+    // No answer says nothing; and a watch that has begun anew meanwhile has looked for itself.
+    if (!state || this.watcher !== watcher) return;
+    if (state.createdAt !== createdAt || state.lastRevision < lastRevision) watcher.stop();
+  }
+
+  private async state(): Promise<{ createdAt: string; lastRevision: number }> {
+    const { streamInfo } = await this.kv.status();
+    return { createdAt: streamInfo.created, lastRevision: streamInfo.state.last_seq };
   }
 }

@@ -1,3 +1,4 @@
+import { cpSync, rmSync } from 'node:fs';
 import { LOG_STREAM, subjects } from '@flexpush/contracts';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { connectBus, type NatsBus } from './bus';
@@ -194,6 +195,76 @@ describe('LogReader', () => {
     await appendWhenBack(501, 1_000);
     const after = await read(reader, 1_000 - before.length);
     expect([...before, ...after].map(textOf)).toEqual(numbers(1, 1_000));
+  });
+
+  /** What a power cut leaves: the server is stopped, its files are as they were at `copy`. */
+  async function goBackTo(copy: string, storeDir: string): Promise<void> {
+    rmSync(storeDir, { recursive: true, force: true });
+    cpSync(copy, storeDir, { recursive: true });
+  }
+
+  it.each([
+    { name: 'is shorter', grown: 0 },
+    { name: 'has grown to the same length', grown: 10 },
+    { name: 'has grown beyond its place', grown: 25 },
+  ])('gives nothing more from a log that lost its end and $name (R5)', async ({ grown }) => {
+    const copy = `${nats.storeDir}-copy`;
+    await append(1, 7);
+    await nats.server.stop();
+    cpSync(nats.storeDir, copy, { recursive: true });
+    await nats.server.start();
+    await appendWhenBack(8, 17);
+    const reader = await open();
+    await read(reader, 17);
+    const reported = eventSeen('differs');
+    await nats.server.stop();
+    await goBackTo(copy, nats.storeDir);
+    if (grown > 0) {
+      // Before the reader can come back, another server lets the log grow.
+      const other = await startTestNats();
+      await other.server.stop();
+      await goBackTo(nats.storeDir, other.storeDir);
+      await other.server.start();
+      const publisher = await connectBus({ url: other.url, name: 'publisher' });
+      const js = publisher.connection.jetstream();
+      for (let i = 0; i < grown; i++) await js.publish(subjects.logInternal(SHARD), `new ${i}`);
+      await publisher.close();
+      await other.server.stop();
+      await goBackTo(other.storeDir, nats.storeDir);
+      await other.stop();
+    }
+    await nats.server.start();
+    await reported;
+    expect(await reader.next(10)).toEqual([]);
+    expect((await read(await open(), 7 + grown)).map(textOf).slice(7)).toEqual(
+      Array.from({ length: grown }, (_, i) => `new ${i}`),
+    );
+  });
+
+  it('gives nothing more from a log that was made anew, however long it is (R5)', async () => {
+    await append(1, 10);
+    const reader = await open();
+    await read(reader, 10);
+    const reported = eventSeen('differs');
+    await (await writer.connection.jetstreamManager()).streams.delete(LOG_STREAM);
+    await ensureStreams(writer, { shardCount: 64, replicas: 1, logBytesMax: 1e8, logAgeMaxMs: 3_600_000 });
+    const js = writer.connection.jetstream();
+    for (let i = 0; i < 30; i++) await js.publish(subjects.logInternal(SHARD), `new ${i}`);
+    await reported;
+    expect(await reader.next(10)).toEqual([]);
+  });
+
+  it('goes on when what it read has left by its age', async () => {
+    await append(1, 10);
+    const reader = await open();
+    await read(reader, 10);
+    const jsm = await writer.connection.jetstreamManager();
+    await jsm.streams.purge(LOG_STREAM);
+    for await (const consumer of jsm.consumers.list(LOG_STREAM))
+      await jsm.consumers.delete(LOG_STREAM, consumer.name);
+    await append(11, 20);
+    expect((await read(reader, 10)).map(textOf)).toEqual(numbers(11, 20));
+    expect(events).not.toContain('differs');
   });
 
   it('opens when the server is away, as soon as it is back', async () => {

@@ -23,8 +23,8 @@ export interface LogMessage {
   data: Uint8Array;
 }
 
-/** What a reader reports; it heals itself. */
-export type ReaderEvent = 'opened' | 'gap' | 'silent' | 'lost' | 'failed';
+/** What a reader reports. It heals itself, except from `differs` (R5). */
+export type ReaderEvent = 'opened' | 'gap' | 'silent' | 'lost' | 'failed' | 'differs';
 
 const PULL_EXPIRES_MS = 5_000;
 /** With the client's defaults a lost consumer stalls 44 s in silence (DESIGN section 13). */
@@ -35,6 +35,7 @@ const SILENCE_MAX_MS = 3 * SILENCE_MS;
 const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
 const CONSUMER_NOT_FOUND = 10_014;
+const NO_MESSAGE = 10_037;
 /** Newer servers end a pull with these words. */
 const PULL_ENDS = /batch completed|exceed/i;
 
@@ -50,6 +51,9 @@ const PULL_ENDS = /batch completed|exceed/i;
  * R3. When a pull stays silent for longer than three heartbeats and the server does not hold it any more, the consumer
  *     is made anew. So it is after a reconnect, in which every pull is lost.
  * R4. No acks: the checkpoint is the ack.
+ * R5. A consumer is made anew only while the last message that was heard still stands where it stood. Else the log was
+ *     recreated or has lost its end, and may have grown beyond our place since: to read on there would pass over what
+ *     came in between. The reader then says `differs` and gives nothing more.
  */
 export class LogReader {
   private readonly queue: LogMessage[] = [];
@@ -57,6 +61,7 @@ export class LogReader {
   private subscription: Subscription | undefined;
   private consumer = '';
   private nextSeq: number;
+  private lastHeard: { seq: number; atMs: number } | undefined;
   private delivered = 0;
   /** Messages asked for by the present pull and not yet come. */
   private asked = 0;
@@ -146,12 +151,28 @@ export class LogReader {
     // A request that is sent into a lost connection would be waited for in vain, long after the server is back.
     if (!this.bus.connected()) return false;
     try {
-      await this.createConsumer();
+      if (await this.isSameLog()) await this.createConsumer();
+      else this.endDiffering();
       return true;
     } catch (error) {
       this.options.onEvent?.('failed', error instanceof Error ? error.message : String(error));
       return false;
     }
+  }
+
+  /** R5. A message that has left by its age was there. */
+  private async isSameLog(): Promise<boolean> {
+    const heard = this.lastHeard;
+    if (!heard) return true;
+    const atMs = await timeOfRecord(this.jsm, heard.seq);
+    if (atMs !== undefined) return atMs === heard.atMs;
+    return (await this.jsm.streams.info(LOG_STREAM)).state.first_seq > heard.seq;
+  }
+
+  private endDiffering(): void {
+    this.queue.length = 0;
+    this.options.onEvent?.('differs', `no such record at ${this.lastHeard?.seq}`);
+    this.close();
   }
 
   private async createConsumer(): Promise<void> {
@@ -197,6 +218,7 @@ export class LogReader {
     }
     this.delivered = at.delivered;
     this.nextSeq = at.seq + 1;
+    this.lastHeard = { seq: at.seq, atMs: at.atMs };
     this.queue.push({
       seq: at.seq,
       atMs: at.atMs,
@@ -288,6 +310,16 @@ export class LogReader {
 
   private isPulling(): boolean {
     return !this.closed && !this.opening && this.asked > 0 && this.bus.connected();
+  }
+}
+
+/** When the record at this place of the log was stored, epoch ms; undefined when there is none. */
+export async function timeOfRecord(jsm: JetStreamManager, seq: number): Promise<number | undefined> {
+  try {
+    return (await jsm.streams.getMessage(LOG_STREAM, { seq })).time.getTime();
+  } catch (error) {
+    if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
+    throw error;
   }
 }
 

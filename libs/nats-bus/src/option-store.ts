@@ -9,7 +9,7 @@ import {
 import type { KV, KvEntry } from 'nats';
 import { BucketWatch } from './bucket-watch';
 import type { NatsBus } from './bus';
-import { bindBucket, waitFor } from './streams';
+import { bindBucket, isWrongRevision, waitFor } from './streams';
 
 /** A stored value that is not valid; the last good one stays in force. */
 export interface BadOption {
@@ -17,32 +17,52 @@ export interface BadOption {
   reason: string;
 }
 
+export interface OptionHooks {
+  onBad?: (bad: BadOption) => void;
+  /** The bucket has lost these keys; those in `restored` were written back from here (O3). */
+  onLost?: (loss: { lost: string[]; restored: string[]; error?: unknown }) => void;
+}
+
 /**
  * The live copy of the option bucket.
  *
  * O1. `values()` holds valid values only; a bad stored value leaves the last good one and is reported.
- * O2. `revision()` is that of the newest entry seen, and grows with every change.
+ * O2. `revision()` is that of the newest entry of the present bucket, and grows with every change of it.
+ * O3. A key that vanished without having been deleted was lost with the server's data: what is known of it here is
+ *     written back, unless someone has set it meanwhile. Until then, and for good where it cannot be written, the known
+ *     value stays in force.
  */
 export class OptionStore {
   private readonly current = new Map<string, string>();
   private readonly handlers = new Set<(values: OptionValues, revision: number) => void>();
   private lastRevision = 0;
+  /** The newest one that the watch has told since it began, or began anew. */
+  private toldRevision = 0;
   private watch: BucketWatch | undefined;
 
   private constructor(
     private readonly kv: KV,
-    private readonly onBad: (bad: BadOption) => void,
+    private readonly hooks: OptionHooks,
   ) {}
 
   /** For `openOptionStore` only. */
-  static async follow(bus: NatsBus, kv: KV, onBad: (bad: BadOption) => void): Promise<OptionStore> {
-    const store = new OptionStore(kv, onBad);
+  static async follow(bus: NatsBus, kv: KV, hooks: OptionHooks): Promise<OptionStore> {
+    const store = new OptionStore(kv, hooks);
     const badAtFirst: string[] = [];
     let live = false;
-    store.watch = await BucketWatch.open(bus, kv, (entry) => {
-      const changed = store.take(entry);
-      if (changed === 'bad' && !live) badAtFirst.push(entry.key);
-      if (changed !== 'same' && live) store.announce();
+    store.watch = await BucketWatch.open(bus, kv, {
+      begin: () => (store.toldRevision = 0),
+      entry: (entry) => {
+        const changed = store.take(entry);
+        if (changed === 'bad' && !live) badAtFirst.push(entry.key);
+        if (changed !== 'same' && live) store.announce();
+      },
+      complete: (keys) => {
+        if (!live) return;
+        if (store.toldRevision < store.lastRevision) store.lastRevision = store.toldRevision;
+        store.restoreLost(keys);
+        store.announce();
+      },
     });
     await Promise.all(badAtFirst.map((key) => store.restoreLastGood(key)));
     live = true;
@@ -75,8 +95,39 @@ export class OptionStore {
     await this.kv.delete(optionKey(section, name));
   }
 
+  /** True when nothing has been written that was not told here yet. */
+  async isCurrent(): Promise<boolean> {
+    const { streamInfo } = await this.kv.status();
+    return streamInfo.state.last_seq <= this.lastRevision;
+  }
+
+  /** Writes values that the bucket has lost; what is there stays (O3). Returns the keys that were written. */
+  async restore(values: OptionValues): Promise<string[]> {
+    const written = await Promise.all(
+      Object.entries(values).map(async ([key, value]) => {
+        try {
+          await this.kv.create(key, value);
+          return [key];
+        } catch (error) {
+          if (isWrongRevision(error)) return [];
+          throw error;
+        }
+      }),
+    );
+    return written.flat();
+  }
+
   close(): void {
     this.watch?.stop();
+  }
+
+  private restoreLost(keys: ReadonlySet<string>): void {
+    const lost = Object.fromEntries([...this.current].filter(([key]) => !keys.has(key)));
+    if (Object.keys(lost).length === 0) return;
+    this.restore(lost).then(
+      (restored) => this.hooks.onLost?.({ lost: Object.keys(lost), restored }),
+      (error: unknown) => this.hooks.onLost?.({ lost: Object.keys(lost), restored: [], error }),
+    );
   }
 
   /** 'same': the watch began anew and tells what is known. */
@@ -84,12 +135,13 @@ export class OptionStore {
     const isNewer = entry.revision > this.lastRevision;
     const before = this.current.get(entry.key);
     this.lastRevision = Math.max(this.lastRevision, entry.revision);
+    this.toldRevision = Math.max(this.toldRevision, entry.revision);
     if (entry.operation !== 'PUT') this.current.delete(entry.key);
     else {
       const checked = checkStored(entry);
       if (checked.kind === 'ok') this.current.set(entry.key, checked.value);
       else if (isNewer || before === undefined) {
-        this.onBad({ key: entry.key, reason: checked.reason });
+        this.hooks.onBad?.({ key: entry.key, reason: checked.reason });
         return 'bad';
       }
     }
@@ -121,10 +173,7 @@ function checkStored(entry: KvEntry): OptionCheck {
 }
 
 /** Opens the store once it is there, with its present values read. */
-export async function openOptionStore(
-  bus: NatsBus,
-  options: { onBad?: (bad: BadOption) => void } = {},
-): Promise<OptionStore> {
+export async function openOptionStore(bus: NatsBus, hooks: OptionHooks = {}): Promise<OptionStore> {
   const kv = await waitFor(() => bindBucket(bus, OPTION_BUCKET));
-  return OptionStore.follow(bus, kv, options.onBad ?? (() => undefined));
+  return OptionStore.follow(bus, kv, hooks);
 }

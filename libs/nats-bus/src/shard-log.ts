@@ -1,7 +1,7 @@
 import { LOG_STREAM, subjects } from '@flexpush/contracts';
 import { millis, NatsError, type JetStreamManager } from 'nats';
 import type { NatsBus } from './bus';
-import { LogReader, type ReaderEvent } from './log-reader';
+import { LogReader, timeOfRecord, type ReaderEvent } from './log-reader';
 
 /** Where the log stands. `createdAt` changes when the stream is recreated. */
 export interface LogState {
@@ -36,6 +36,11 @@ export class ShardLog {
       [subjects.logPublic(shard), subjects.logInternal(shard)].map((subject) => this.lastSeqOn(subject)),
     );
     return Math.max(...ends);
+  }
+
+  /** When the record at this place was stored, epoch ms; undefined when there is none. */
+  async timeOf(seq: number): Promise<number | undefined> {
+    return timeOfRecord(this.jsm, seq);
   }
 
   /** A reader that is open; it heals itself. */

@@ -55,6 +55,7 @@ export class MappingError extends Error {
 }
 
 const DUPLICATE_WINDOW_MS = 120_000;
+const SHARDS_KEY = 'shards';
 
 async function streamExists(jsm: JetStreamManager, name: string): Promise<boolean> {
   try {
@@ -127,6 +128,20 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
   await fixShardCount(bus, settings.shardCount);
 }
 
+const BUCKETS = [CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET];
+const STREAMS = [LOG_STREAM, DEAD_LETTER_STREAM, SNAPSHOT_STREAM, ...BUCKETS.map((bucket) => `KV_${bucket}`)];
+
+/** What `ensureStreams` would make: names of streams, and the shard count if that is gone. Throws when NATS is away. */
+export async function missingStreams(bus: NatsBus): Promise<string[]> {
+  const jsm = await bus.connection.jetstreamManager({ checkAPI: false });
+  const present = new Set<string>();
+  for await (const name of jsm.streams.names()) present.add(name);
+  const missing = STREAMS.filter((name) => !present.has(name));
+  if (missing.length > 0) return missing;
+  const kv = await bus.connection.jetstream().views.kv(CLUSTER_BUCKET, { bindOnly: true });
+  return (await kv.get(SHARDS_KEY)) === null ? [`${CLUSTER_BUCKET}/${SHARDS_KEY}`] : [];
+}
+
 async function ensureBucket(bus: NatsBus, name: string, options: Partial<KvOptions>): Promise<void> {
   try {
     await bus.connection.jetstream().views.kv(name, options);
@@ -137,10 +152,10 @@ async function ensureBucket(bus: NatsBus, name: string, options: Partial<KvOptio
 
 async function fixShardCount(bus: NatsBus, shardCount: number): Promise<void> {
   const kv = await bus.connection.jetstream().views.kv(CLUSTER_BUCKET);
-  const kept = await kv.get('shards');
+  const kept = await kv.get(SHARDS_KEY);
   if (kept === null) {
     try {
-      await kv.create('shards', String(shardCount));
+      await kv.create(SHARDS_KEY, String(shardCount));
       return;
     } catch (error) {
       if (!isWrongRevision(error)) throw error;
@@ -175,7 +190,7 @@ export async function waitFor<T>(ask: () => Promise<T | undefined>, retryMs = 20
 export async function waitForShardCount(bus: NatsBus): Promise<number> {
   return waitFor(async () => {
     const kv = await bindBucket(bus, CLUSTER_BUCKET);
-    const kept = await kv?.get('shards');
+    const kept = await kv?.get(SHARDS_KEY);
     return kept ? Number(kept.string()) : undefined;
   });
 }

@@ -14,6 +14,8 @@ export interface TestRedis {
 export interface TestNats {
   readonly server: NatsServer;
   readonly url: string;
+  /** Where JetStream keeps its files. To be touched only while the server is stopped. */
+  readonly storeDir: string;
   /** Stops the server and removes its folder. */
   stop(): Promise<void>;
 }
@@ -32,7 +34,7 @@ export async function startTestRedis(options: { readonly appendOnly?: boolean } 
 export async function startTestNats(options: { readonly shards?: number } = {}): Promise<TestNats> {
   const dir = temporaryFolder('nats');
   const server = await orRemove(dir, () => startNats({ dir, ...options, stopGraceMs: 2_000 }));
-  return { server, url: server.url, stop: () => stopAndRemove(server, dir) };
+  return { server, url: server.url, storeDir: join(dir, 'store'), stop: () => stopAndRemove(server, dir) };
 }
 
 /** A new folder under the system's temporary folder; the caller removes it. Short, for unix sockets lie in it. */

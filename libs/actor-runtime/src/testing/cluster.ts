@@ -228,6 +228,7 @@ export class ClusterNode {
         log: {
           state: this.remote(log.state.bind(log)),
           lastSeqOf: this.remote(log.lastSeqOf.bind(log)),
+          timeOf: this.remote(log.timeOf.bind(log)),
           read: this.remote(async (o) => this.reader(await log.read(o))),
         },
         store: this.storeOf(this.cluster.store),

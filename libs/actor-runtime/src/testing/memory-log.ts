@@ -64,6 +64,10 @@ export class MemoryLog implements ShardLog, Appender {
     return Promise.resolve(this.of(shard).at(-1)?.seq ?? 0);
   }
 
+  timeOf(seq: number): Promise<number | undefined> {
+    return Promise.resolve(this.messages.find((message) => message.seq === seq)?.atMs);
+  }
+
   read(options: { shard: number; fromSeq: number }): Promise<LogReader> {
     const { shard, fromSeq } = options;
     const reader = new MemoryReader(shard, fromSeq, (seq) => this.from(shard, seq));
