@@ -130,6 +130,66 @@ describe('LeaseStore', () => {
     stop();
   });
 
+  describe('after the bucket was lost', () => {
+    const settings = { shardCount: 64, replicas: 1, logBytesMax: 1e7, logAgeMaxMs: 3_600_000 };
+    async function loseBucket(): Promise<void> {
+      const bus = buses[0] as NatsBus;
+      await (await bus.connection.jetstreamManager()).streams.delete(`KV_${LEASE_BUCKET}`);
+      await ensureStreams(bus, settings);
+    }
+
+    it('a process that knows nothing of it takes a higher term than any before (I3)', async () => {
+      const before = await take(a, A, 0);
+      await loseBucket();
+      const newcomer = await LeaseStore.open(buses[1] as NatsBus);
+      expect(await newcomer.read(shard)).toEqual({ term: 0 });
+      const after = await take(newcomer, B, 0);
+      expect(after).toBeGreaterThan(before);
+      // The owner from before the loss has nothing to hold on to.
+      expect(await a.release(shard, before)).toEqual({ kind: 'conflict' });
+      expect(await a.take(shard, A, before)).toEqual({ kind: 'conflict' });
+    });
+
+    it('terms grow also where the clock is behind, from the term that a node has told', async () => {
+      const before = await take(a, A, 0);
+      await loseBucket();
+      const behind = await LeaseStore.open(buses[1] as NatsBus, () => Date.now() - 3_600_000);
+      const low = await take(behind, B, 0);
+      expect(low).toBeLessThan(before);
+      behind.noteTerm(shard, before);
+      expect(await take(behind, B, low)).toBeGreaterThan(before);
+      // A term that no number can be above would end the shard for good.
+      behind.noteTerm(shard, Number.MAX_SAFE_INTEGER);
+      expect(await behind.read(shard)).toMatchObject({ lease: B });
+      await take(behind, B, (await behind.read(shard)).term);
+    });
+
+    it('in a living bucket terms only grow, whatever the clocks say', async () => {
+      const ahead = await LeaseStore.open(buses[1] as NatsBus, () => Date.now() + 3_600_000);
+      const high = await take(ahead, B, 0);
+      expect(await take(a, A, (await a.read(shard)).term)).toBe(high + 1);
+    });
+
+    it('the watch hears of it by itself and tells that the leases are gone', async () => {
+      await take(a, A, 0);
+      const completed: ReadonlyMap<number, LeaseEntry>[] = [];
+      let completedAgain: () => void = () => undefined;
+      const stop = await b.watch(
+        () => undefined,
+        (entries) => {
+          completed.push(new Map(entries));
+          if (completed.length > 1) completedAgain();
+        },
+      );
+      expect(completed[0]?.has(shard)).toBe(true);
+      const again = new Promise<void>((resolve) => (completedAgain = resolve));
+      await loseBucket();
+      await again;
+      expect(completed[1]?.size).toBe(0);
+      stop();
+    });
+  });
+
   it('keeps leases and terms through a crash of the server', async () => {
     const term = await take(a, A, 0);
     await nats.server.kill();

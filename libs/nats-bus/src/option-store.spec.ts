@@ -168,6 +168,40 @@ describe('OptionStore', () => {
     expect(performance.now() - startedAtMs).toBeLessThan(10_000);
   });
 
+  it('gives a bucket that was made anew what it has lost, but nothing that was unset or is set anew (O3)', async () => {
+    const losses: { lost: string[]; restored: string[] }[] = [];
+    let told: () => void = () => undefined;
+    const store = await openOptionStore(buses[0] as NatsBus, {
+      onLost: (loss) => {
+        losses.push(loss);
+        told();
+      },
+    });
+    opened.push(store);
+    await store.set('settings', 'flex-push-resend-delay', '5');
+    await store.set('settings', 'flex-push-on-join', 'true');
+    await store.set('settings', 'flex-push-resend-attempts', '3');
+    await store.unset('settings', 'flex-push-resend-attempts');
+    await revisionReached(store, 4);
+    const reported = new Promise<void>((resolve) => (told = resolve));
+    const jsm = await (buses[0] as NatsBus).connection.jetstreamManager();
+    await jsm.streams.delete(`KV_${OPTION_BUCKET}`);
+    await ensureStreams(buses[0] as NatsBus, {
+      shardCount: 64,
+      replicas: 1,
+      logBytesMax: 1e7,
+      logAgeMaxMs: 3_600_000,
+    });
+    await kv.put('settings/flex-push-on-join', 'false');
+    await reported;
+    expect(losses).toEqual([{ lost: [DELAY], restored: [DELAY] }]);
+    await revisionReached(store, 2);
+    expect(store.values()).toEqual({ [DELAY]: '5', 'settings/flex-push-on-join': 'false' });
+    expect(store.revision()).toBe(2);
+    expect((await open(1)).values()).toEqual(store.values());
+    expect(await store.isCurrent()).toBe(true);
+  });
+
   /** JetStream answers a moment after the server does. */
   async function retry<T>(ask: () => Promise<T>): Promise<T> {
     for (let attempt = 0; attempt < 20; attempt++) {
