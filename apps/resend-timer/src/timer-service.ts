@@ -1,8 +1,9 @@
 import { ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
-import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
+import { connectBus, LogAppender, ShardLog, waitFor, waitForShardCount } from '@flexpush/nats-bus';
 import { type CheckResult, type Clock, type ServiceContext, systemClock } from '@flexpush/process';
 import { connectRedis, TimerStore, type RedisConnection } from '@flexpush/redis-store';
 import type { TimerConfig } from './config';
+import { LogClock, MeasuredFires } from './log-clock';
 import { createMetrics } from './metrics';
 
 type Bus = Awaited<ReturnType<typeof connectBus>>;
@@ -47,10 +48,12 @@ export class TimerService {
     this.bus = bus;
     const shardCount = await waitForShardCount(bus);
     const appender = new LogAppender(bus, { writerId: nodeId });
+    const shardLog = await waitFor(() => ShardLog.open(bus));
+    const clock = new LogClock(this.clock);
     const claimer = new TimerClaimer({
       store: new TimerStore(this.redis),
-      fires: appender,
-      clock: this.clock,
+      fires: new MeasuredFires({ fires: appender, timeOf: (seq) => shardLog.timeOf(seq), clock }),
+      clock,
       log,
       metrics: createMetrics(operations, () => split.owned().length),
       ready: () => this.storesReady(),

@@ -84,6 +84,8 @@ export interface OptionHistory {
 }
 
 export interface Snapshots {
+  /** When the place where they lie was made, epoch ms; what was written before is gone. */
+  createdAtMs(): Promise<number>;
   /** 'older': a newer one of this stream is there already. */
   write(shard: number, snapshot: SessionSnapshot): Promise<'stored' | 'older'>;
   remove(shard: number, sessionId: string): Promise<void>;

@@ -109,6 +109,8 @@ export class ShardActor {
   /** Records leave the log at this age. */
   private logAgeMaxMs: number | undefined;
   private wantsSnapshots = false;
+  /** When the stream of snapshots was made; sessions that are older were written into it. */
+  private snapshotsSinceMs = 0;
   private cancelLook: (() => void) | undefined;
 
   constructor(
@@ -297,6 +299,7 @@ export class ShardActor {
         stored: { ...stored, outbox },
         log: state,
         batchIdPrefix,
+        nowMs: this.deps.clock.nowMs(),
       });
       logger.error({ shard, was: from.createdAt, is: state.createdAt, sessions }, 'log.recreated');
       return store.loadShard(shard);
@@ -500,18 +503,21 @@ export class ShardActor {
   /** S7: read between two commits; written while the shard goes on. */
   private async keepSnapshots(): Promise<void> {
     const { shard, deps } = this;
-    const { store, logger } = deps;
+    const { store, snapshots, logger } = deps;
     this.wantsSnapshots = false;
     const atMs = this.fold.timeMs();
-    const beforeMs = deps.clock.nowMs() - (this.logAgeMaxMs ?? 0) / 2;
     try {
+      // What was written into a stream that has been lost since is to be written again.
+      const halfAgoMs = deps.clock.nowMs() - (this.logAgeMaxMs ?? 0) / 2;
+      this.snapshotsSinceMs = await snapshots.createdAtMs();
+      const beforeMs = Math.max(halfAgoMs, this.snapshotsSinceMs);
       const sessionIds = await store.oldestSnapshots(shard, { beforeMs, limit: SNAPSHOTS_PER_LOOK });
       const taken = await takeSnapshots(store, shard, sessionIds, {
         createdAt: this.createdAt,
         atMs: Math.max(atMs, beforeMs + 1),
         outbox: sessionIds.length === 0 ? [] : this.fold.outbox.all(),
       });
-      void this.writeSnapshots(taken);
+      void this.writeSnapshots(taken, Math.max(deps.clock.nowMs(), beforeMs + 1));
     } catch (error) {
       if (error instanceof RubbishStateError) throw error;
       logger.warn({ shard, err: error }, 'snapshot.failed');
@@ -519,14 +525,17 @@ export class ShardActor {
     }
   }
 
-  private async writeSnapshots(taken: Awaited<ReturnType<typeof takeSnapshots>>): Promise<void> {
+  private async writeSnapshots(
+    taken: Awaited<ReturnType<typeof takeSnapshots>>,
+    writtenAtMs: number,
+  ): Promise<void> {
     const { shard } = this;
-    const { store, snapshots, logger, meter, clock } = this.deps;
+    const { store, snapshots, logger, meter } = this.deps;
     try {
       await Promise.all(taken.map((snapshot) => snapshots.write(shard, snapshot)));
       await store.noteSnapshots(
         shard,
-        taken.map(({ sessionId }) => [sessionId, clock.nowMs()]),
+        taken.map(({ sessionId }) => [sessionId, writtenAtMs]),
       );
       meter.count('snapshotsWritten', taken.length);
     } catch (error) {
@@ -540,7 +549,7 @@ export class ShardActor {
     const { snapshots, logger } = this.deps;
     const ageMs = this.fold.timeMs() - createdAtMs;
     const isYoung = ageMs < (this.logAgeMaxMs ?? Number.POSITIVE_INFINITY) / 2;
-    if (isYoung && createdAtMs >= Date.parse(this.createdAt)) return;
+    if (isYoung && createdAtMs >= Math.max(Date.parse(this.createdAt), this.snapshotsSinceMs)) return;
     snapshots.remove(this.shard, sessionId).catch((error: unknown) => {
       // It would be restored by a rebuild, found ended, and purged again.
       logger.warn({ shard: this.shard, sessionId, err: error }, 'snapshot.not-removed');

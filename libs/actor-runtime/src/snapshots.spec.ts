@@ -76,6 +76,24 @@ describe('snapshots', () => {
     expect(await world.snapshots.write(SHARD, { ...snapshot, seq: 8, state: 'old' })).toBe('older');
   });
 
+  it('are written again when their stream was lost and made anew', async () => {
+    const world = agingWorld();
+    const process = await world.process().start();
+    world.publish(create(chat(0)), join(chat(0)));
+    await pass(world, 61);
+    const written = [...(world.snapshots.sessions.get(SHARD)?.keys() ?? [])];
+    expect(written).toEqual([chat(0)]);
+    world.snapshots.sessions.clear();
+    world.snapshots.createdMs = world.clock.nowMs();
+    await pass(world, 1);
+    expect([...(world.snapshots.sessions.get(SHARD)?.keys() ?? [])]).toEqual(written);
+    const again = world.snapshots.sessions.get(SHARD)?.get(chat(0));
+    await pass(world, 5);
+    // Once, and not with every look.
+    expect(world.snapshots.sessions.get(SHARD)?.get(chat(0))).toBe(again);
+    await process.actor.stop();
+  });
+
   it('go with their session', async () => {
     const world = agingWorld();
     await world.process().start();

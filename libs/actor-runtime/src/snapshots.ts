@@ -11,6 +11,8 @@ const SESSIONS_AT_ONCE = 32;
 const OPTION_CHANGES_MAX = 200;
 /** Sessions or outbox entries dropped in one commit. */
 const KEYS_AT_ONCE = 256;
+/** The clocks of two hosts are not further apart; a fraction of the shortest log age. */
+const CLOCKS_APART_MS = 10_000;
 /** Stands where a checkpoint stands while a restore is under way: it parses as none, so the next owner begins again. */
 const RESTORING = 'restoring';
 /** And this while stored state that cannot be read is being dropped: the next owner goes on with that. */
@@ -126,12 +128,15 @@ export async function adoptLog(
     stored: { checkpoint: string; options: string; outbox: OutboxEntry[] };
     log: LogState;
     batchIdPrefix: string;
+    /** Wall clock. */
+    nowMs: number;
   },
 ): Promise<number> {
   const { createdAt } = from.log;
   const { checkpoint, options } = from.stored;
   const foldTimeMs = parseCheckpoint(checkpoint)?.foldTimeMs ?? 0;
-  const atMs = foldTimeMs + 1;
+  // Behind all that was noted, be it by the clock of a host that is ahead: every session is to be written.
+  const atMs = Math.max(foldTimeMs, from.nowMs) + CLOCKS_APART_MS;
   await snapshots.writeOptions(shard, { createdAt, entries: options === '' ? [] : [{ seq: 0, options }] });
   let adopted = 0;
   for (;;) {

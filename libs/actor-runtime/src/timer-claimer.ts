@@ -58,7 +58,7 @@ interface Plan {
 /**
  * Turns due timers into `timers.fired` records: sleeps until the next one is due, claims it and appends it.
  *
- * C1 Never early by the local clock: only timers whose due time has come are claimed.
+ * C1 Never early by the given clock, which is the log's (`LogClock`): only timers whose due time has come are claimed.
  * C2 A timer is claimed before it is appended, and claims are not undone: what could not be appended comes back by the
  *    visibility time. So a crash between the two delays a timer and never loses it.
  * C3 Every owned shard is looked at once per look interval at the latest. A new timer is never due sooner than a second

@@ -55,6 +55,7 @@ const FETCH_EXPIRES_MS = 5_000;
 const CONSUMER_INACTIVE_MS = 30_000;
 const WRITE_TRIES_MAX = 5;
 const NO_MESSAGE = 10_037;
+const CREATED_MEMORY_MS = 5_000;
 
 /**
  * Snapshots of sessions in a stream that keeps the last message per subject.
@@ -65,6 +66,8 @@ const NO_MESSAGE = 10_037;
  * P3. A message that is no snapshot is passed over and told of: waiting for it to become one would stop its shard.
  */
 export class SnapshotStore {
+  private created: { askedAtMs: number; atMs: number } | undefined;
+
   private constructor(
     private readonly bus: NatsBus,
     private readonly jsm: JetStreamManager,
@@ -77,6 +80,18 @@ export class SnapshotStore {
   ): Promise<SnapshotStore> {
     const onUnreadable = options.onUnreadable ?? (() => undefined);
     return new SnapshotStore(bus, await bus.connection.jetstreamManager(), onUnreadable);
+  }
+
+  /** When the stream was made, epoch ms. A deleted one is made anew empty, and owners write their sessions again. */
+  async createdAtMs(): Promise<number> {
+    const nowMs = performance.now();
+    // Every shard asks at each of its looks; one answer is good for all of them.
+    if (!this.created || nowMs - this.created.askedAtMs > CREATED_MEMORY_MS)
+      this.created = {
+        askedAtMs: nowMs,
+        atMs: Date.parse((await this.jsm.streams.info(SNAPSHOT_STREAM)).created),
+      };
+    return this.created.atMs;
   }
 
   /** 'older': a newer one of the same stream is there already. */

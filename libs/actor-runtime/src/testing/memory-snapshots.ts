@@ -2,6 +2,12 @@ import type { OptionHistory, SessionSnapshot, Snapshots } from '../ports';
 
 /** The snapshot stream in memory. */
 export class MemorySnapshots implements Snapshots {
+  createdMs = 0;
+
+  createdAtMs(): Promise<number> {
+    return Promise.resolve(this.createdMs);
+  }
+
   readonly sessions = new Map<number, Map<string, SessionSnapshot>>();
   readonly options = new Map<number, OptionHistory>();
 

@@ -1,6 +1,7 @@
 import type { LogRecord } from '@flexpush/contracts';
 import { parseTimerMember } from '@flexpush/session';
 import { Dispatcher, type DispatcherSettings } from '../dispatcher';
+import type { Clock } from '../ports';
 import { ShardActor, type ShardSettings } from '../shard-actor';
 import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLog } from './memory-log';
@@ -24,7 +25,7 @@ export class World {
   private terms = 0;
 
   /** A process that owns the shard alone, with one GMS node in its view unless told otherwise. */
-  process(given: { shard?: Partial<ShardSettings>; dispatcher?: Partial<DispatcherSettings> } = {}): Process {
+  process(given: ProcessGiven = {}): Process {
     return new Process(this, ++this.terms, given);
   }
 
@@ -49,6 +50,13 @@ export class World {
   }
 }
 
+export interface ProcessGiven {
+  shard?: Partial<ShardSettings>;
+  dispatcher?: Partial<DispatcherSettings>;
+  /** Of a host whose wall clock differs from that of the log. */
+  clock?: Clock;
+}
+
 /** One process with one shard: its actor, its dispatcher, and what it logs. */
 export class Process {
   readonly logger = new MemoryLogger();
@@ -61,9 +69,10 @@ export class Process {
   constructor(
     readonly world: World,
     term: number,
-    given: { shard?: Partial<ShardSettings>; dispatcher?: Partial<DispatcherSettings> },
+    given: ProcessGiven,
   ) {
-    const { clock, log, store, snapshots, letters, replies, gms } = world;
+    const { log, store, snapshots, letters, replies, gms } = world;
+    const clock = given.clock ?? world.clock;
     const { logger, meter } = this;
     this.dispatcher = new Dispatcher(
       { transport: gms, appender: log, clock, logger, meter },
