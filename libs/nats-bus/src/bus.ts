@@ -1,6 +1,7 @@
 import { parseNatsUrl } from '@flexpush/contracts';
 import type { Duplex } from 'node:stream';
 import { coalesceWrites } from './coalesced-writes';
+import { NotThereError, waitFor } from './waiting';
 import { connect, Events, NatsError, type Msg, type NatsConnection } from 'nats';
 
 export interface BusMessage {
@@ -152,26 +153,34 @@ class TextMessage implements BusMessage {
 }
 
 /**
- * Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. With a
- * `firstConnectTimeoutMs` each server gets one try of so long, and the last failure is thrown.
+ * Connects, and goes on trying until it succeeds; afterwards the client reconnects by itself for ever. With a time-out
+ * it throws `NotThereError` when no server has answered by then.
  */
 export async function connectBus(
   options: { url: string; name: string; firstConnectTimeoutMs?: number } & BusOptions,
 ): Promise<NatsBus> {
-  const { firstConnectTimeoutMs } = options;
-  const connection = await connect({
-    ...parseNatsUrl(options.url),
-    name: options.name,
-    ...(firstConnectTimeoutMs === undefined
-      ? { waitOnFirstConnect: true }
-      : { timeout: firstConnectTimeoutMs }),
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 200,
-    reconnectJitter: 50,
-    pingInterval: 5_000,
-    maxPingOut: 2,
-    // A stack trace for every request costs more than the request.
-    noAsyncTraces: true,
-  });
-  return new NatsBus(connection, options);
+  const { url, name, firstConnectTimeoutMs } = options;
+  const open = (isPatient: boolean) =>
+    connect({
+      ...parseNatsUrl(url),
+      name,
+      // A server that takes connections and says nothing must not outlast the time-out either.
+      ...(isPatient ? { waitOnFirstConnect: true } : { timeout: firstConnectTimeoutMs }),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 200,
+      reconnectJitter: 50,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      // A stack trace for every request costs more than the request.
+      noAsyncTraces: true,
+    });
+  if (firstConnectTimeoutMs === undefined) return new NatsBus(await open(true), options);
+  try {
+    return new NatsBus(await waitFor(() => open(false), firstConnectTimeoutMs), options);
+  } catch (error) {
+    if (!(error instanceof NotThereError)) throw error;
+    const { cause } = error;
+    const reason = cause instanceof Error ? cause.message : 'no answer';
+    throw new NotThereError(`no NATS server answers at ${url.replace(/\/\/[^@/]*@/, '//')}: ${reason}`, { cause });
+  }
 }

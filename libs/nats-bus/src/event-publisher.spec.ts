@@ -112,4 +112,35 @@ describe('EventPublisher', () => {
     await ensureStreams(bus, { shardCount: 64, replicas: 1, logBytesMax: 1e7, logAgeMaxMs: 3_600_000 });
     expect(await publisher.publish({ ...MESSAGE, id: 'later' })).toMatchObject({ kind: 'stored' });
   });
+
+  it('ends within its time-out while the server is away, and stores the same id once it is back', async () => {
+    await nats.server.kill();
+    const startedAtMs = performance.now();
+    const result = await publisher.publish({ ...MESSAGE, id: 'in an outage' });
+    expect(result).toMatchObject({ kind: 'refused', id: 'in an outage', reason: 'timeout' });
+    expect(performance.now() - startedAtMs).toBeGreaterThan(4_000);
+    await nats.server.start();
+    let again = await publisher.publish({ ...MESSAGE, id: 'in an outage' });
+    for (let tries = 0; again.kind === 'refused' && tries < 10; tries++)
+      again = await publisher.publish({ ...MESSAGE, id: 'in an outage' });
+    expect(again).toMatchObject({ kind: 'stored', id: 'in an outage' });
+  }, 60_000);
+});
+
+describe('EventPublisher.connect', () => {
+  it('says so when no server answers, without the password of the URL', async () => {
+    const url = 'nats://user:secret@127.0.0.1:1';
+    const error = await EventPublisher.connect({ url, timeoutMs: 500 }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'NOT_THERE', message: expect.stringContaining('at nats://127.0.0.1:1: ') });
+    expect(String(error)).not.toContain('secret');
+  });
+
+  it('says so when the server has no flexpush on it, and leaves no connection behind', async () => {
+    const nats = await startTestNats();
+    await expect(EventPublisher.connect({ url: nats.url, timeoutMs: 500 })).rejects.toMatchObject({
+      code: 'NOT_THERE',
+      message: expect.stringContaining('no flexpush on it'),
+    });
+    await nats.stop();
+  });
 });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { connectBus, type NatsBus } from './bus';
 import { refusal } from './log-appender';
 import { waitForShardCount } from './streams';
+import { NotThereError } from './waiting';
 
 type WithoutEnvelope<T> = T extends unknown
   ? Omit<T, 'v' | 'id' | 'sessionId'> & { sessionId: string; id?: string }
@@ -15,19 +16,40 @@ export type PublishResult =
   | { kind: 'invalid'; problems: string[] }
   | { kind: 'refused'; id: string; reason: string };
 
-/** Publishes chat events: checks them, hashes to the shard itself (no mapping needed), and waits for the log's acknowledgement. */
+const CONNECT_TIMEOUT_MS = 10_000;
+const PUBLISH_TIMEOUT_MS = 5_000;
+
+/**
+ * Publishes chat events: checks them, hashes to the shard itself (no mapping needed), and waits for the log's
+ * acknowledgement. Never in silence: every call ends within its time-out, by an acknowledgement or a reason.
+ */
 export class EventPublisher {
   private constructor(
     private readonly bus: NatsBus,
     private readonly shardCount: number,
   ) {}
 
-  static async connect(options: { url: string; name?: string }): Promise<EventPublisher> {
-    const bus = await connectBus({ url: options.url, name: options.name ?? 'flexpush-publisher' });
-    return new EventPublisher(bus, await waitForShardCount(bus));
+  /** Throws `NotThereError` when there is no NATS server, or no flexpush on it, within the time-out (10 s). */
+  static async connect(options: {
+    url: string;
+    name?: string;
+    timeoutMs?: number;
+  }): Promise<EventPublisher> {
+    const { url, name = 'flexpush-publisher', timeoutMs = CONNECT_TIMEOUT_MS } = options;
+    const bus = await connectBus({ url, name, firstConnectTimeoutMs: timeoutMs });
+    try {
+      return new EventPublisher(bus, await waitForShardCount(bus, timeoutMs));
+    } catch (error) {
+      await bus.close();
+      if (!(error instanceof NotThereError)) throw error;
+      throw new NotThereError(`the NATS server has no flexpush on it: no shard count after ${timeoutMs} ms`);
+    }
   }
 
-  /** A repeat with the same id has no second effect, however late. `refused` may be tried again with the same id. */
+  /**
+   * A repeat with the same id has no second effect, however late. `refused` may be tried again with the same id; after
+   * the reason `timeout` the event may have been stored all the same.
+   */
   async publish(event: ChatEventInput): Promise<PublishResult> {
     const id = event.id ?? randomUUID();
     const parsed = publicRecordSchema.safeParse({ v: 1, ...event, id });
@@ -43,7 +65,7 @@ export class EventPublisher {
     try {
       const ack = await this.bus.connection
         .jetstream()
-        .publish(subject, payload, { msgID: id, timeout: 5_000 });
+        .publish(subject, payload, { msgID: id, timeout: PUBLISH_TIMEOUT_MS });
       return { kind: 'stored', id, seq: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
       return { kind: 'refused', id, reason: refusal(error) };

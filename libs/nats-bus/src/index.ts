@@ -9,3 +9,4 @@ export * from './option-store';
 export * from './shard-log';
 export * from './snapshot-store';
 export * from './streams';
+export * from './waiting';

@@ -9,7 +9,8 @@ import {
 import type { KV, KvEntry } from 'nats';
 import { BucketWatch } from './bucket-watch';
 import type { NatsBus } from './bus';
-import { bindBucket, isWrongRevision, waitFor } from './streams';
+import { bindBucket, isWrongRevision } from './streams';
+import { waitFor } from './waiting';
 
 /** A stored value that is not valid; the last good one stays in force. */
 export interface BadOption {

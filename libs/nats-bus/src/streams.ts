@@ -23,6 +23,7 @@ import {
 } from 'nats';
 import { randomBytes } from 'node:crypto';
 import type { NatsBus } from './bus';
+import { waitFor } from './waiting';
 
 export interface LogSettings {
   shardCount: number;
@@ -177,22 +178,13 @@ export async function bindBucket(bus: NatsBus, bucket: string): Promise<KV | und
   return bus.connection.jetstream().views.kv(bucket, { bindOnly: true });
 }
 
-/** Waits until `ask` gives a value; NATS that is away, or not yet provisioned, only delays it. */
-export async function waitFor<T>(ask: () => Promise<T | undefined>, retryMs = 200): Promise<T> {
-  for (;;) {
-    const value = await ask().catch(() => undefined);
-    if (value !== undefined) return value;
-    await new Promise((resolve) => setTimeout(resolve, retryMs));
-  }
-}
-
 /** The cluster's shard count; waits until the first session-actor has fixed it. */
-export async function waitForShardCount(bus: NatsBus): Promise<number> {
+export async function waitForShardCount(bus: NatsBus, timeoutMs?: number): Promise<number> {
   return waitFor(async () => {
     const kv = await bindBucket(bus, CLUSTER_BUCKET);
     const kept = await kv?.get(SHARDS_KEY);
     return kept ? Number(kept.string()) : undefined;
-  });
+  }, timeoutMs);
 }
 
 /** Mappings for up to so many shards are told from the right one. */
