@@ -291,3 +291,46 @@ describe('chat-api with a full log', () => {
     await small.stop();
   });
 });
+
+describe('chat-api whose NATS dies', () => {
+  it('answers what is in flight within its time, and a repeat is the same record', async () => {
+    const mortal = await startTestNats();
+    const itsBus = await connectBus({ url: mortal.url, name: 'spec' });
+    await ensureStreams(itsBus, {
+      shardCount: 8,
+      replicas: 1,
+      logBytesMax: 64 << 20,
+      logAgeMaxMs: 3_600_000,
+    });
+    const itsReplica = await startReplica(mortal.url, 'chat-api-mortal');
+    await untilReady(itsReplica);
+    const itsActor = new PlayedActor(itsBus);
+    await itsBus.flush();
+    itsActor.answer = () => [];
+    const headers = { 'idempotency-key': 'a41cf7b0c1d94f0c9f3e1d2c3b4a5968' };
+    const fields = { ...creds, message: 'hello' };
+    const stored = itsActor.next();
+    const inFlight = post(itsReplica, `${CHAT}/send`, fields, headers);
+    const record = await stored;
+    await mortal.server.kill();
+    // Asked while it is away: not stored at all.
+    const whileAway = post(itsReplica, `${CHAT}/refresh`, creds);
+    for (const answer of await Promise.all([inFlight, whileAway]))
+      expect(answer).toMatchObject({ status: 200, body: { statusCode: 1, errors: [{ code: 249 }] } });
+    await mortal.server.start();
+    await untilReady(itsReplica);
+    itsActor.answer = () => [[{}]];
+    let repeated = await post(itsReplica, `${CHAT}/send`, fields, headers);
+    for (let tries = 0; repeated.body['statusCode'] !== 0 && tries < 10; tries++)
+      repeated = await post(itsReplica, `${CHAT}/send`, fields, headers);
+    expect(repeated.body).toMatchObject({ statusCode: 0 });
+    // The fold knows it by its id, however often it stands in the log.
+    const sends = itsActor.records.filter(({ type }) => type === 'request.send');
+    expect(sends.length).toBeGreaterThan(1);
+    expect(new Set(sends.map(({ id }) => id))).toEqual(new Set([record.id]));
+    itsActor.stop();
+    await itsReplica.stop();
+    await itsBus.close();
+    await mortal.stop();
+  }, 60_000);
+});
