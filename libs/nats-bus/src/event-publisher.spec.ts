@@ -131,7 +131,10 @@ describe('EventPublisher.connect', () => {
   it('says so when no server answers, without the password of the URL', async () => {
     const url = 'nats://user:secret@127.0.0.1:1';
     const error = await EventPublisher.connect({ url, timeoutMs: 500 }).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: 'NOT_THERE', message: expect.stringContaining('at nats://127.0.0.1:1: ') });
+    expect(error).toMatchObject({
+      code: 'NOT_THERE',
+      message: expect.stringContaining('at nats://127.0.0.1:1: '),
+    });
     expect(String(error)).not.toContain('secret');
   });
 

@@ -30,11 +30,7 @@ export class EventPublisher {
   ) {}
 
   /** Throws `NotThereError` when there is no NATS server, or no flexpush on it, within the time-out (10 s). */
-  static async connect(options: {
-    url: string;
-    name?: string;
-    timeoutMs?: number;
-  }): Promise<EventPublisher> {
+  static async connect(options: { url: string; name?: string; timeoutMs?: number }): Promise<EventPublisher> {
     const { url, name = 'flexpush-publisher', timeoutMs = CONNECT_TIMEOUT_MS } = options;
     const bus = await connectBus({ url, name, firstConnectTimeoutMs: timeoutMs });
     try {
