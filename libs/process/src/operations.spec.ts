@@ -40,6 +40,18 @@ describe('the operations endpoints', () => {
     expect(back.json()).toEqual({ ready: true, checks: { nats: 'ok', redis: 'ok' } });
   });
 
+  it('stay ready under a warning, and show it while it lasts', async () => {
+    let timers: true | string = 'one is overdue';
+    operations.addWarning('timers', () => timers);
+    const warned = await get('/readyz');
+    expect([warned.statusCode, warned.json()]).toEqual([
+      200,
+      { ready: true, checks: {}, warnings: { timers: 'one is overdue' } },
+    ]);
+    timers = true;
+    expect((await get('/readyz')).json()).toEqual({ ready: true, checks: {} });
+  });
+
   it('refuse new work from the moment a stop begins', async () => {
     operations.beginStop();
     expect((await get('/readyz')).statusCode).toBe(503);

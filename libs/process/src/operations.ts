@@ -11,6 +11,7 @@ export type CheckResult = true | string;
 export class Operations {
   readonly registry = new Registry();
   private readonly checks = new Map<string, () => CheckResult>();
+  private readonly warnings = new Map<string, () => CheckResult>();
   private stopping = false;
 
   constructor(labels: { service: string; nodeId: string }) {
@@ -22,12 +23,17 @@ export class Operations {
     this.checks.set(name, check);
   }
 
+  /** Like a check, but the process stays ready: something is wrong that sending work elsewhere would not help. */
+  addWarning(name: string, check: () => CheckResult): void {
+    this.warnings.set(name, check);
+  }
+
   /** From now on `/readyz` refuses, so that no new work is routed here. */
   beginStop(): void {
     this.stopping = true;
   }
 
-  readiness(): { ready: boolean; checks: Record<string, string> } {
+  readiness(): Readiness {
     const checks: Record<string, string> = {};
     let ready = !this.stopping;
     if (this.stopping) checks['process'] = 'stopping';
@@ -36,8 +42,20 @@ export class Operations {
       checks[name] = result === true ? 'ok' : result;
       ready &&= result === true;
     }
-    return { ready, checks };
+    const warnings: Record<string, string> = {};
+    for (const [name, check] of this.warnings) {
+      const result = check();
+      if (result !== true) warnings[name] = result;
+    }
+    return { ready, checks, ...(Object.keys(warnings).length === 0 ? {} : { warnings }) };
   }
+}
+
+/** `warnings` is there when there is one. */
+export interface Readiness {
+  ready: boolean;
+  checks: Record<string, string>;
+  warnings?: Record<string, string>;
 }
 
 /** `/healthz` says that the event loop turns, `/readyz` that work may be sent here, `/metrics` is for Prometheus. */
@@ -52,7 +70,7 @@ export class OperationsController {
 
   @Get('readyz')
   @HttpCode(200)
-  ready(): { ready: boolean; checks: Record<string, string> } {
+  ready(): Readiness {
     const readiness = this.operations.readiness();
     if (!readiness.ready) throw new HttpException(readiness, 503);
     return readiness;
