@@ -17,6 +17,13 @@ const counters: Record<MeterName, string> = {
   snapshotsUnreadable: 'Sessions that cannot be read from, or written, beside the log',
   statesDropped: 'Times that a shard with unreadable state was dropped, to be restored from the log',
   settleDeadlines: 'Notifications sent again because no result came',
+  shardsRestarted: 'Shards of this node that made no progress and were taken anew',
+  shardsTakenFromStuck: 'Shards taken by force from a node that made no progress with them',
+  shardsGivenAway: 'Shards given away because taking them anew did not help',
+  sessionsAudited: 'Sessions whose timers were compared with what the fold wants',
+  timersRestored: 'Timers that were missing or too late in Redis and were written again',
+  notificationsRestored: 'Outbox entries that nobody was sending and that were sent again',
+  subscriptionsStranded: 'Open subscriptions found with unretrieved content that nothing announces',
 };
 
 /** Prometheus names are `flexpush_actor_<counter>_total`. */
@@ -25,7 +32,10 @@ export class PrometheusMeter implements Meter {
   private readonly batchRecords: Histogram;
   private readonly commitMs: Histogram;
 
-  constructor(registry: Registry, gauges: Record<string, { help: string; read: () => number }>) {
+  constructor(
+    private readonly registry: Registry,
+    gauges: Record<string, { help: string; read: () => number }>,
+  ) {
     for (const [name, help] of Object.entries(counters) as [MeterName, string][]) {
       this.counters.set(
         name,
@@ -44,11 +54,15 @@ export class PrometheusMeter implements Meter {
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 1_000],
       registers: [registry],
     });
+    this.addGauges(gauges);
+  }
+
+  addGauges(gauges: Record<string, { help: string; read: () => number }>): void {
     for (const [name, { help, read }] of Object.entries(gauges)) {
       new Gauge({
         name: `flexpush_actor_${name}`,
         help,
-        registers: [registry],
+        registers: [this.registry],
         collect() {
           this.set(read());
         },

@@ -2,7 +2,9 @@ import {
   differingShards,
   Dispatcher,
   Ownership,
+  ProgressWatch,
   ShardActor,
+  Watchdog,
   type Appender,
   type ShardLog as ShardLogPort,
   type ShardStore,
@@ -64,6 +66,8 @@ export class SessionActor {
       options: OptionStore;
       dispatcher: Dispatcher;
       ownership: Ownership;
+      progress: ProgressWatch;
+      watchdog: Watchdog;
       feed: OptionFeed;
       store: StateStore;
       shardLog: ShardLogPort;
@@ -102,6 +106,10 @@ export class SessionActor {
     context.operations.addCheck('nats', () => bus.connected() || 'not connected');
     context.operations.addCheck('redis', () => redis.status === 'ready' || redis.status);
     context.operations.addCheck('shards', () => parts.ownership.health());
+    context.operations.addCheck('progress', () => parts.progress.health());
+    context.operations.addWarning('progress', () => parts.progress.sight());
+    for (const trouble of ['timers', 'outbox', 'audit'] as const)
+      context.operations.addWarning(trouble, () => parts.watchdog.warning(trouble));
     context.operations.addCheck('options', () => feed.isCurrent() || 'not yet folded by every shard');
     log.info({ shards: config.FLEXPUSH_SHARDS, alias: config.FLEXPUSH_ALIAS }, 'session-actor.provisioned');
     return new SessionActor(context, bus, redis, {
@@ -117,7 +125,7 @@ export class SessionActor {
 
   async start(): Promise<void> {
     const { bus, subscriptions } = this;
-    const { dispatcher, ownership, options, feed, leases } = this.parts;
+    const { dispatcher, ownership, progress, watchdog, options, feed, leases } = this.parts;
     const { nodeId, log } = this.context;
     subscriptions.push(
       bus.subscribe(subjects.actorProbe(nodeId), (message) => message.respond('alive')),
@@ -140,12 +148,14 @@ export class SessionActor {
       }),
     });
     this.stopWatchingLeases = await leases.watch(
-      (shard, { lease, term }) => ownership.seeLease(shard, lease, term),
+      (shard, { lease, term, leftOut }) => ownership.seeLease(shard, lease, term, leftOut),
       (entries) => void ownership.compareLeases(entries),
     );
     options.onChange((values, revision) => feed.change(values, revision));
     await this.askView();
     ownership.start();
+    progress.start();
+    watchdog.start();
     this.every(SWEEP_INTERVAL_MS, () => this.sweep());
     this.every(SWEEP_INTERVAL_MS / 4, () => feed.feed());
   }
@@ -162,6 +172,8 @@ export class SessionActor {
   }
 
   private stopLoops(): void {
+    this.parts.progress.stop();
+    this.parts.watchdog.stop();
     for (const interval of this.intervals) clearInterval(interval);
     for (const subscription of this.subscriptions) subscription.stop();
     this.stopWatchingLeases();
@@ -290,7 +302,7 @@ function buildRuntime(
     store: ShardStore;
     appender: Appender;
   },
-): { dispatcher: Dispatcher; ownership: Ownership } {
+): { dispatcher: Dispatcher; ownership: Ownership; progress: ProgressWatch; watchdog: Watchdog } {
   const { config, log, nodeId, incarnation, operations } = context;
   const { bus, leases, letters, snapshots, shardLog, store, appender } = ports;
   const meter = new PrometheusMeter(operations.registry, {
@@ -374,5 +386,47 @@ function buildRuntime(
       peersMax: PEERS_MAX,
     },
   );
-  return { dispatcher, ownership };
+  return {
+    dispatcher,
+    ownership,
+    ...buildWatches(context, { shardLog, store, dispatcher, ownership, meter }),
+  };
+}
+
+/** They look from outside at what the rest of the runtime does. */
+function buildWatches(
+  { config, log: logger }: ServiceContext<SessionActorConfig>,
+  parts: {
+    shardLog: ShardLogPort;
+    store: ShardStore;
+    dispatcher: Dispatcher;
+    ownership: Ownership;
+    meter: PrometheusMeter;
+  },
+): { progress: ProgressWatch; watchdog: Watchdog } {
+  const { shardLog: log, store, dispatcher, ownership, meter } = parts;
+  const clock = systemClock;
+  const progress = new ProgressWatch(
+    { log, store, ownership, clock, logger, meter },
+    { shardCount: config.FLEXPUSH_SHARDS, stuckAfterMs: config.FLEXPUSH_STUCK_AFTER_MS },
+  );
+  const watchdog = new Watchdog(
+    { store, ownership, dispatcher, clock, logger, meter },
+    { settleDeadlineMs: config.FLEXPUSH_SETTLE_DEADLINE_MS },
+  );
+  meter.addGauges({
+    shards_stuck: {
+      help: 'Shards without progress, of those run or looked after here',
+      read: () => progress.stuckCount(),
+    },
+    timer_overdue_ms: {
+      help: 'How long a timer of a shard here is due and not claimed; 0 below 10 s',
+      read: () => watchdog.timerOverdueMs(),
+    },
+    notifications_overdue: {
+      help: 'Notifications that have a GMS node and no settled result after three deadlines',
+      read: () => watchdog.notificationsOverdue().count,
+    },
+  });
+  return { progress, watchdog };
 }

@@ -37,6 +37,8 @@ interface Flight {
   channel: Channel | undefined;
   /** When an unanswered dispatch is sent again, monotonic ms. */
   deadlineAtMs: number;
+  /** Monotonic ms. */
+  putAtMs: number;
 }
 
 interface ShardState {
@@ -49,7 +51,7 @@ interface ShardState {
   plainQueues: Map<string, Flight[]>;
   unsettled: number;
   roomWaiters: (() => void)[];
-  settled: Map<string, { entry: OutboxEntry; outcome: SettleOutcome }>;
+  settled: Map<string, { entry: OutboxEntry; outcome: SettleOutcome; putAtMs: number }>;
   settling: boolean;
 }
 
@@ -157,6 +159,7 @@ export class Dispatcher {
       nodeId: old?.nodeId ?? nodeId,
       channel: undefined,
       deadlineAtMs: 0,
+      putAtMs: this.deps.clock.monotonicMs(),
     };
     state.flights.set(entry.key, flight);
     if (entry.job.kind === 'plain') {
@@ -195,10 +198,15 @@ export class Dispatcher {
     if (flight && flight.entry.job.id === entry.job.id) this.end(state, flight);
   }
 
+  /** The shard's unsettled notifications stand at their bound (I9). */
+  isFull(shard: number): boolean {
+    return (this.shards.get(shard)?.unsettled ?? 0) >= this.settings.unsettledPerShardMax;
+  }
+
   /** Resolves when the shard may read on (I9), or when it is dropped or nudged. */
   room(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (!state || state.unsettled < this.settings.unsettledPerShardMax) return Promise.resolve();
+    if (!state || !this.isFull(shard)) return Promise.resolve();
     return new Promise((resolve) => state.roomWaiters.push(resolve));
   }
 
@@ -294,6 +302,35 @@ export class Dispatcher {
       for (const flight of state.flights.values()) if (flight.state === 'waiting') waiting++;
     }
     return { shards: this.shards.size, unsettled, waiting };
+  }
+
+  /** False for an entry that nobody is sending: it would stay in the outbox for ever. */
+  knows(shard: number, entry: OutboxEntry): boolean {
+    const state = this.shards.get(shard);
+    if (!state) return true;
+    const known = state.flights.get(entry.key)?.entry ?? state.settled.get(entry.key)?.entry;
+    return known?.job.id === entry.job.id;
+  }
+
+  /**
+   * Notifications that have a node and yet are in the outbox for longer than this: no result comes, or its record does
+   * not get into the log. Those that wait for a node are counted by `counts`.
+   */
+  overdue(afterMs: number): { count: number; oldestMs: number } {
+    const nowMs = this.deps.clock.monotonicMs();
+    let count = 0;
+    let oldestMs = 0;
+    const see = (putAtMs: number) => {
+      if (nowMs - putAtMs <= afterMs) return;
+      count++;
+      oldestMs = Math.max(oldestMs, nowMs - putAtMs);
+    };
+    for (const state of this.shards.values()) {
+      for (const { state: stage, putAtMs } of state.flights.values())
+        if (stage === 'sent' || stage === 'queued') see(putAtMs);
+      for (const { putAtMs } of state.settled.values()) see(putAtMs);
+    }
+    return { count, oldestMs };
   }
 
   /** Plain entries past their age leave, loudly: the one loud drop of I9. Triggers never do: their schedule ends them. */
@@ -495,7 +532,8 @@ export class Dispatcher {
   /** D5. */
   private settle(state: ShardState, flight: Flight, outcome: SettleOutcome): void {
     this.end(state, flight);
-    state.settled.set(flight.entry.key, { entry: flight.entry, outcome });
+    const { entry, putAtMs } = flight;
+    state.settled.set(entry.key, { entry, outcome, putAtMs });
     this.settleLater(flight.shard, state, this.settings.settleLingerMs);
   }
 

@@ -79,6 +79,11 @@ export class Outbox {
     return [...this.entries.values()].sort((a, b) => a.job.n - b.job.n);
   }
 
+  /** In the order of coming; goes on while entries come and go. */
+  values(): IterableIterator<OutboxEntry> {
+    return this.entries.values();
+  }
+
   get size(): number {
     return this.entries.size;
   }

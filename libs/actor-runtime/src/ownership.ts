@@ -1,7 +1,8 @@
-import type { PeerHeartbeat } from '@flexpush/contracts';
+import type { LeftOut, PeerHeartbeat } from '@flexpush/contracts';
 import { FailureDetector, ownerOf } from '@flexpush/membership';
 import type { Dispatcher } from './dispatcher';
-import type { Clock, Leases, Log, PeerTransport } from './ports';
+import { LeftOuts, type NodeRun } from './left-out';
+import type { Clock, Leases, LeaseView, Log, PeerTransport } from './ports';
 import type { ShardActor } from './shard-actor';
 
 export interface OwnershipSettings {
@@ -25,12 +26,30 @@ interface Owned {
   givenUp?: Promise<void>;
 }
 
+/** A shard that this node looks after: as its owner, or as the one that follows if its owner makes no progress. */
+export interface Overseen {
+  shard: number;
+  by: 'owner' | 'next';
+  /** Who is to make progress with it: who holds the lease and lives, else who is to take it. */
+  of: NodeRun;
+  /** Of the lease as last seen. */
+  term: number;
+  /** It does not read on because its unsettled notifications stand at the bound. */
+  isFull: boolean;
+}
+
 /** Beats that a node may miss of its own before it stops dispatching. */
 const OWN_BEATS_MISSED_MAX = 3;
 /** Peers are listened to for this many intervals before the first shard is taken, so that a newcomer does not grab all. */
 const LISTEN_INTERVALS = 2;
 /** A shard whose actor has failed is tried again after so long, not with every look. */
 const FAILED_RETRY_MS = 1_000;
+/** An actor that is to stop has so long for its batch in hand, with its retries; then nobody waits for it any more. */
+const STOP_WITHIN_MS = 5_000;
+/** And so long when what it is at does not count any more. */
+const DEPOSED_WITHIN_MS = 1_000;
+/** Actors that were abandoned and have not ended; each keeps some memory. More mean that only a restart helps. */
+const ABANDONED_MAX = 64;
 
 /**
  * Decides which shards this node runs, and keeps their leases (DESIGN section 10).
@@ -45,6 +64,10 @@ const FAILED_RETRY_MS = 1_000;
  * O4. A lease seen in other hands ends the actor, and so does a commit that conflicts.
  * O5. A node that does not hear its own beats sends no pushes.
  * O6. A lease that this node holds without running the shard is given back, or its peers would wait for it for ever.
+ * O7. Nothing waits for an actor that does not end: it is abandoned, and lets nothing out any more. What it still commits
+ *     is fenced by the checkpoint like any other owner's.
+ * O8. A lease is taken from a living owner that makes no progress (`ProgressWatch` decides), and then says so: that
+ *     process is not given the shard again for a while, by any node. If all are left out, none is.
  */
 export class Ownership {
   private readonly owned = new Map<number, Owned>();
@@ -53,6 +76,12 @@ export class Ownership {
   private readonly held = new Map<number, number>();
   /** The newest revision of each lease that the watch has told since it was last read. */
   private readonly seenTerms = new Map<number, number>();
+  /** Each lease as it was last seen, whoever holds it. */
+  private readonly seenLeases = new Map<number, LeaseView>();
+  private readonly leftOuts: LeftOuts;
+  /** Shards whose lease is being taken right now: two ways lead there. */
+  private readonly taking = new Set<number>();
+  private abandoned = 0;
   private readonly notBeforeMs = new Map<number, number>();
   private readonly firstSilentAtMs = new Map<string, number>();
   private readonly probes = new Map<string, Promise<'alive' | 'no-responders' | 'silent'>>();
@@ -81,6 +110,7 @@ export class Ownership {
       deadAfterMs,
       peersMax,
     });
+    this.leftOuts = new LeftOuts(this.self(), deps.clock);
     this.startedAtMs = deps.clock.monotonicMs();
     this.ownBeatHeardAtMs = this.startedAtMs;
   }
@@ -117,8 +147,9 @@ export class Ownership {
   }
 
   /** A lease has changed hands (O4). */
-  seeLease(shard: number, owner: { owner: string; incarnation: string } | undefined, term: number): void {
+  seeLease(shard: number, owner: NodeRun | undefined, term: number, leftOut: readonly LeftOut[] = []): void {
     const owned = this.owned.get(shard);
+    this.noteLease(shard, { ...(owner === undefined ? {} : { lease: owner }), term, leftOut: [...leftOut] });
     this.seenTerms.set(shard, Math.max(term, this.seenTerms.get(shard) ?? 0));
     const isOurs = owner?.owner === this.settings.nodeId && owner.incarnation === this.settings.incarnation;
     const held = this.held.get(shard) ?? 0;
@@ -154,10 +185,78 @@ export class Ownership {
     this.deps.logger.warn({ shard, term: owned.term, reason }, 'shard.deposed');
     this.deps.dispatcher.dropShard(shard, owned.term);
     void owned.actor.stop();
+    void this.stopWithin(DEPOSED_WITHIN_MS, shard, owned, owned.ended);
+  }
+
+  /** O7: takes the shard anew from what is committed, without waiting for what its actor is at. */
+  restart(shard: number, term: number): 'restarted' | 'not-ours' | 'too-many' {
+    const owned = this.owned.get(shard);
+    if (!owned || owned.term !== term || owned.state !== 'running') return 'not-ours';
+    if (this.abandoned >= ABANDONED_MAX) return 'too-many';
+    this.abandon(shard, owned);
+    void this.reconcile();
+    return 'restarted';
+  }
+
+  /** O8, by the owner itself: 'nobody' can follow, or the shard was given back for another to take. */
+  async giveAway(shard: number, term: number): Promise<'given' | 'nobody' | 'not-ours'> {
+    const owned = this.owned.get(shard);
+    if (!owned || owned.term !== term || owned.state !== 'running') return 'not-ours';
+    const others = this.livingUp().filter(({ owner }) => owner !== this.settings.nodeId);
+    if (this.placed(shard, others, 'able') === undefined) return 'nobody';
+    this.leftOuts.note(shard, this.leftOuts.carriedWith(shard, this.self(), term));
+    this.abandon(shard, owned);
+    await this.release(shard, term);
+    return 'given';
+  }
+
+  /** O8, by the node that follows. False when the shard is not as it was seen any more. */
+  async takeFromStuck({ shard, of, term }: Overseen): Promise<boolean> {
+    if (this.taking.has(shard)) return false;
+    this.taking.add(shard);
+    try {
+      const entry = await this.deps.leases.read(shard);
+      this.noteLease(shard, entry);
+      if (entry.term !== term || this.state !== 'up' || this.owned.has(shard)) return false;
+      const leftOut = this.leftOuts.carriedWith(shard, of, term);
+      if (!(await this.takeLease(shard, term, leftOut))) return false;
+      this.leftOuts.note(shard, leftOut);
+      return true;
+    } finally {
+      this.taking.delete(shard);
+    }
+  }
+
+  /** Of these shards, those that this node looks after (O8). */
+  overseen(shards: readonly number[]): Overseen[] {
+    if (this.state !== 'up') return [];
+    const living = this.judge();
+    const up = this.livingUp();
+    return shards.flatMap((shard): Overseen[] => {
+      const owned = this.owned.get(shard);
+      if (owned) {
+        const isFull = this.deps.dispatcher.isFull(shard);
+        const { term } = owned;
+        return owned.state === 'running' ? [{ shard, by: 'owner', of: this.self(), term, isFull }] : [];
+      }
+      const { lease, term } = this.seenLeases.get(shard) ?? { term: 0 };
+      const holder = living.find(({ heartbeat }) => isSame(heartbeat, lease))?.heartbeat;
+      const placed = up.find(({ owner }) => owner === this.placed(shard, up));
+      const of = holder ? { owner: holder.nodeId as string, incarnation: holder.incarnation } : placed;
+      if (!of || of.owner === this.settings.nodeId) return [];
+      const others = up.filter(({ owner }) => owner !== of.owner);
+      if (this.placed(shard, others, 'able') !== this.settings.nodeId) return [];
+      return [{ shard, by: 'next', of, term, isFull: holder?.full?.includes(shard) ?? false }];
+    });
   }
 
   actors(): ShardActor[] {
     return [...this.owned.values()].map(({ actor }) => actor);
+  }
+
+  /** The shard is run here, or its lease is being taken. */
+  isHere(shard: number): boolean {
+    return this.owned.has(shard) || this.held.has(shard) || this.taking.has(shard);
   }
 
   actor(shard: number): ShardActor | undefined {
@@ -171,9 +270,49 @@ export class Ownership {
 
   /** The shards that rendezvous over the living nodes in these states, and this one, gives to this node. */
   private placedHere(states: readonly PeerHeartbeat['state'][]): number[] {
+    const live = this.living(states);
+    return shards(this.settings.shardCount).filter(
+      (shard) => this.placed(shard, live) === this.settings.nodeId,
+    );
+  }
+
+  /** This node and the living peers that say one of these states. */
+  private living(states: readonly PeerHeartbeat['state'][]): NodeRun[] {
     const peers = this.judge().filter(({ heartbeat }) => states.includes(heartbeat.state));
-    const live = [this.settings.nodeId, ...peers.map(({ heartbeat }) => heartbeat.nodeId as string)];
-    return shards(this.settings.shardCount).filter((shard) => ownerOf(shard, live) === this.settings.nodeId);
+    return [
+      this.self(),
+      ...peers.map(({ heartbeat }) => ({
+        owner: heartbeat.nodeId as string,
+        incarnation: heartbeat.incarnation,
+      })),
+    ];
+  }
+
+  private livingUp(): NodeRun[] {
+    return this.living(['up']);
+  }
+
+  /** Rendezvous over the nodes that are not left out of the shard; `all` of them, rather than nobody. */
+  private placed(
+    shard: number,
+    nodes: readonly NodeRun[],
+    rather: 'all' | 'able' = 'all',
+  ): string | undefined {
+    const able = nodes.filter((node) => !this.leftOuts.has(shard, node));
+    const some = able.length === 0 && rather === 'all' ? nodes : able;
+    return ownerOf(
+      shard,
+      some.map(({ owner }) => owner),
+    );
+  }
+
+  private self(): NodeRun {
+    return { owner: this.settings.nodeId, incarnation: this.settings.incarnation };
+  }
+
+  private noteLease(shard: number, entry: LeaseView): void {
+    this.leftOuts.note(shard, entry.leftOut);
+    if (entry.term >= (this.seenLeases.get(shard)?.term ?? 0)) this.seenLeases.set(shard, entry);
   }
 
   /** True, or why this node is not ready. */
@@ -183,9 +322,11 @@ export class Ownership {
     if (this.state === 'joining') return 'listening for peers';
     if (missing.length > 0) return `${missing.length} of ${wanted.length} shards not yet caught up`;
     const stuck = this.actors().filter((actor) => actor.isStuck(this.settings.stuckAfterMs));
-    return stuck.length === 0
+    if (stuck.length > 0) return `shards without progress: ${stuck.map(({ shard }) => shard).join(', ')}`;
+    const lost = this.leftOuts.ofSelf().map(({ shard, forMs }) => `${shard} (${Math.ceil(forMs / 1_000)} s)`);
+    return lost.length === 0
       ? true
-      : `shards without progress: ${stuck.map(({ shard }) => shard).join(', ')}`;
+      : `shards lost for lack of progress, not taken again yet: ${lost.join(', ')}`;
   }
 
   /**
@@ -210,7 +351,14 @@ export class Ownership {
 
   private beat(): void {
     const { nodeId, incarnation } = this.settings;
-    this.deps.peers.beat({ v: 1, nodeId: nodeId as PeerHeartbeat['nodeId'], incarnation, state: this.state });
+    const full = [...this.owned.keys()].filter((shard) => this.deps.dispatcher.isFull(shard));
+    this.deps.peers.beat({
+      v: 1,
+      nodeId: nodeId as PeerHeartbeat['nodeId'],
+      incarnation,
+      state: this.state,
+      ...(full.length === 0 ? {} : { full }),
+    });
   }
 
   private hasListened(): boolean {
@@ -281,7 +429,7 @@ export class Ownership {
 
   private async release(shard: number, term: number): Promise<void> {
     try {
-      const released = await this.deps.leases.release(shard, term);
+      const released = await this.deps.leases.release(shard, term, this.leftOuts.carried(shard));
       // 'conflict': another holds it, or an earlier try has succeeded after all.
       if (this.held.get(shard) === term) this.held.delete(shard);
       this.deps.logger.debug({ shard, term, released: released.kind }, 'shard.released');
@@ -312,25 +460,51 @@ export class Ownership {
   }
 
   private async tryTake(shard: number): Promise<void> {
-    const { leases, logger, createActor } = this.deps;
-    const { nodeId, incarnation } = this.settings;
+    if (this.taking.has(shard)) return;
+    this.taking.add(shard);
+    try {
+      const { nodeId } = this.settings;
+      const entry = await this.deps.leases.read(shard);
+      const { lease, term } = entry;
+      this.noteLease(shard, entry);
+      if (lease && lease.owner !== nodeId && !(await this.isDead(lease))) return;
+      if (this.state !== 'up' || this.owned.has(shard)) return;
+      // What was just read may say that this node is left out.
+      if (this.placed(shard, this.living(['up', 'joining'])) !== nodeId) return;
+      const isTaken = await this.takeLease(shard, term, this.leftOuts.carried(shard));
+      if (isTaken && lease && lease.owner !== nodeId)
+        this.deps.logger.info({ shard, from: lease.owner, term: isTaken }, 'shard.taken-over');
+    } finally {
+      this.taking.delete(shard);
+    }
+  }
+
+  /** O1. Runs the shard if the lease still is of `expectedTerm`; tells the new term, or undefined. */
+  private async takeLease(
+    shard: number,
+    expectedTerm: number,
+    leftOut: LeftOut[],
+  ): Promise<number | undefined> {
     this.seenTerms.delete(shard);
-    const { lease, term: seenTerm } = await leases.read(shard);
-    if (lease && lease.owner !== nodeId && !(await this.isDead(lease))) return;
-    if (this.state !== 'up') return;
-    const taken = await leases.take(shard, { owner: nodeId, incarnation }, seenTerm);
-    if (taken.kind === 'conflict') return;
-    this.held.set(shard, taken.term);
+    const lease = { ...this.self(), ...(leftOut.length === 0 ? {} : { leftOut }) };
+    const taken = await this.deps.leases.take(shard, lease, expectedTerm);
+    if (taken.kind === 'conflict') return undefined;
+    const { term } = taken;
+    this.held.set(shard, term);
     // The watch may be faster than the answer: the lease has another owner again (O4).
-    if (this.state !== 'up' || (this.seenTerms.get(shard) ?? 0) > taken.term) return;
-    if (lease && lease.owner !== nodeId)
-      logger.info({ shard, from: lease.owner, term: taken.term }, 'shard.taken-over');
-    this.run(shard, createActor(shard, taken.term));
+    if (this.state !== 'up' || (this.seenTerms.get(shard) ?? 0) > term) return undefined;
+    this.noteLease(shard, { lease: this.self(), term, leftOut });
+    this.run(shard, this.deps.createActor(shard, term));
+    return term;
   }
 
   private run(shard: number, actor: ShardActor): void {
     const ended = actor.run().then((end) => {
-      if (this.owned.get(shard) === owned) this.owned.delete(shard);
+      if (this.owned.get(shard) !== owned) {
+        this.abandoned--;
+        return;
+      }
+      this.owned.delete(shard);
       if (end === 'failed') this.notBeforeMs.set(shard, this.deps.clock.monotonicMs() + FAILED_RETRY_MS);
       else this.notBeforeMs.delete(shard);
       // The lease is taken anew under a higher term by the next look, if the shard still belongs here.
@@ -371,11 +545,40 @@ export class Ownership {
   }
 
   private async stopAndRelease(shard: number, owned: Owned): Promise<void> {
-    await this.deps.dispatcher.flushSettled(shard);
-    await owned.actor.stop();
-    await owned.ended;
+    const stopped = this.deps.dispatcher
+      .flushSettled(shard)
+      .then(() => owned.actor.stop())
+      .then(() => owned.ended);
+    await this.stopWithin(STOP_WITHIN_MS, shard, owned, stopped);
     await this.release(shard, owned.term);
   }
+
+  /** O7: waits for the end of an actor that is to stop, or abandons it. */
+  private async stopWithin(
+    withinMs: number,
+    shard: number,
+    owned: Owned,
+    stopped: Promise<void>,
+  ): Promise<void> {
+    let cancel: () => void = () => undefined;
+    const tooLong = new Promise<void>((resolve) => (cancel = this.deps.clock.after(withinMs, resolve)));
+    await Promise.race([stopped, tooLong]);
+    cancel();
+    if (this.owned.get(shard) !== owned) return;
+    this.deps.logger.error({ shard, term: owned.term, withinMs }, 'shard.abandoned');
+    this.abandon(shard, owned);
+  }
+
+  private abandon(shard: number, owned: Owned): void {
+    this.abandoned++;
+    this.owned.delete(shard);
+    owned.actor.abandon();
+    this.deps.dispatcher.dropShard(shard, owned.term);
+  }
+}
+
+function isSame(heartbeat: PeerHeartbeat, lease: NodeRun | undefined): boolean {
+  return heartbeat.nodeId === lease?.owner && heartbeat.incarnation === lease.incarnation;
 }
 
 function shards(count: number): number[] {

@@ -1,4 +1,4 @@
-import type { DispatchAnswer, LogRecord, PeerHeartbeat } from '@flexpush/contracts';
+import type { DispatchAnswer, LeftOut, LogRecord, PeerHeartbeat } from '@flexpush/contracts';
 
 /**
  * What the runtime needs of the outside. The adapters (Redis, NATS) fit these by shape; tests use in-memory ones.
@@ -105,11 +105,39 @@ export interface ShardStore {
     range: { first: number; last: number },
   ): Promise<(string | null)[]>;
   commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'>;
-  hold(shard: number, on: boolean): Promise<void>;
+  /** Timers of the shard are not claimed while it is on. `at` tells how far a catch-up has come that does not commit. */
+  hold(shard: number, on: boolean, at?: CatchUpPlace): Promise<void>;
+  /** What can be seen of shards from outside, in the order asked. */
+  standings(shards: readonly number[]): Promise<ShardStanding[]>;
+  /** When the earliest timer of each shard is due, epoch ms; undefined: it has none. */
+  firstTimers(shards: readonly number[]): Promise<(number | undefined)[]>;
+  /** Rejects, or never resolves, when commits of this shard could not be written. */
+  probeWrite(shard: number): Promise<void>;
+  /** Some of the shard's sessions. From cursor '' on, until the cursor is '' again, every lasting one is told. */
+  someSessions(
+    shard: number,
+    from: { cursor: string; limit: number },
+  ): Promise<{ cursor: string; sessionIds: string[] }>;
+  /** When each timer is stored to be due, epoch ms; undefined: it is not stored. */
+  timerScores(shard: number, members: readonly string[]): Promise<(number | undefined)[]>;
   /** Sessions created or last written beside the log before `beforeMs`, the oldest first. */
   oldestSnapshots(shard: number, range: { beforeMs: number; limit: number }): Promise<string[]>;
   /** Notes that these were written beside the log; ones that are gone meanwhile stay gone. */
   noteSnapshots(shard: number, snapshots: [sessionId: string, atMs: number][]): Promise<void>;
+}
+
+/** A shard as anyone can see it, without asking its owner. */
+export interface ShardStanding {
+  checkpoint: string;
+  isHeld: boolean;
+  /** As the last `hold` told it, if it did. */
+  at?: CatchUpPlace | undefined;
+}
+
+/** How far the owner of this term has come with a catch-up that does not commit; steps only grow. */
+export interface CatchUpPlace {
+  term: number;
+  step: number;
 }
 
 export interface DeadLetter {
@@ -127,13 +155,24 @@ export interface DeadLetters {
 }
 
 export interface Leases {
-  read(shard: number): Promise<{ lease?: { owner: string; incarnation: string }; term: number }>;
+  read(shard: number): Promise<LeaseView>;
   take(
     shard: number,
-    lease: { owner: string; incarnation: string },
+    lease: { owner: string; incarnation: string; leftOut?: LeftOut[] },
     expectedTerm: number,
   ): Promise<{ kind: 'taken'; term: number } | { kind: 'conflict' }>;
-  release(shard: number, term: number): Promise<{ kind: 'taken'; term: number } | { kind: 'conflict' }>;
+  release(
+    shard: number,
+    term: number,
+    leftOut?: readonly LeftOut[],
+  ): Promise<{ kind: 'taken'; term: number } | { kind: 'conflict' }>;
+}
+
+/** A shard's lease as stored; without `lease` nobody holds it. */
+export interface LeaseView {
+  lease?: { owner: string; incarnation: string };
+  term: number;
+  leftOut?: LeftOut[];
 }
 
 /** The way to the other session-actor nodes. */
@@ -194,4 +233,11 @@ export type MeterName =
   | 'snapshotsWritten'
   | 'snapshotsRestored'
   | 'snapshotsUnreadable'
-  | 'statesDropped';
+  | 'statesDropped'
+  | 'shardsRestarted'
+  | 'shardsTakenFromStuck'
+  | 'shardsGivenAway'
+  | 'sessionsAudited'
+  | 'timersRestored'
+  | 'notificationsRestored'
+  | 'subscriptionsStranded';

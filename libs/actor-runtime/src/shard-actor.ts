@@ -4,7 +4,7 @@ import { formatCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint
 import { decode } from './decode';
 import type { Dispatcher } from './dispatcher';
 import type { PlaceInLog } from './log-comparison';
-import { Outbox } from './outbox';
+import { Outbox, type OutboxEntry } from './outbox';
 import type {
   Clock,
   DeadLetters,
@@ -21,6 +21,7 @@ import type {
 } from './ports';
 import { renderReplies } from './replies';
 import { parseSession, RubbishStateError } from './session-cache';
+import { auditSessions, type AuditFindings } from './shard-audit';
 import { adoptLog, dropState, isRubbish, restoreShard, takeSnapshots, withChanges } from './snapshots';
 import { placeRecord, ShardFold, type FoldedBatch, type PlacedRecord } from './shard-fold';
 
@@ -63,6 +64,15 @@ const LETTERS_AT_ONCE = 64;
 const SNAPSHOT_LOOK_MS = 10_000;
 const SNAPSHOTS_PER_LOOK = 50;
 const ENTRIES_AT_ONCE = 256;
+/** Sessions in one look of the audit, and outbox entries. */
+const AUDIT_SESSIONS = 50;
+const AUDIT_ENTRIES = 1_000;
+/** In one line of the log. */
+const TIMERS_NAMED_MAX = 5;
+/** An entry whose result is in the log already is known to nobody until that record is folded. */
+const UNSENT_AFTER_MS = 10_000;
+/** A catch-up that does not commit tells how far it is at most so often. */
+const STEP_TOLD_MS = 500;
 /** What the log may have lost in a power cut is looked for from so long before the checkpoint (DESIGN section 5). */
 const TRUNCATED_BACK_MS = 10_000;
 
@@ -82,6 +92,7 @@ const TRUNCATED_BACK_MS = 10_000;
  *     its creation or its last snapshot, so that log and snapshots together always hold the whole session (I8).
  * S8. Stored state that cannot be read is dropped with all of its shard, loudly, and restored from snapshots and log
  *     (I8); state of a newer release is left alone.
+ * S9. An abandoned actor lets nothing out any more, whatever it was waiting for: another one runs the shard by then.
  */
 export class ShardActor {
   private fold!: ShardFold;
@@ -112,6 +123,16 @@ export class ShardActor {
   /** When the stream of snapshots was made; sessions that are older were written into it. */
   private snapshotsSinceMs = 0;
   private cancelLook: (() => void) | undefined;
+  private abandoned = false;
+  /** Steps of a catch-up that do not show in the checkpoint. */
+  private steps = 0;
+  private stepToldAtMs = Number.NEGATIVE_INFINITY;
+  private stepTold: Promise<void> = Promise.resolve();
+  private tellAudit: ((findings: AuditFindings | undefined) => void) | undefined;
+  private auditCursor = '';
+  private entryCursor: Iterator<OutboxEntry> | undefined;
+  /** Outbox entries that nobody was sending, by notification id, and since when; monotonic ms. */
+  private unsentSinceMs = new Map<string, number>();
 
   constructor(
     readonly shard: number,
@@ -157,6 +178,25 @@ export class ShardActor {
     this.reader?.nudge();
     this.deps.dispatcher.nudge(this.shard);
     return this.run();
+  }
+
+  /** S9: nobody waits for it any more. */
+  abandon(): void {
+    this.abandoned = true;
+    this.stopping = true;
+    this.close();
+  }
+
+  /**
+   * Looks at some of the shard's stored sessions and outbox entries before the next batch, and puts back what is missing.
+   * One look at a time; it tells what it found, or undefined when it could not look.
+   */
+  audit(): Promise<AuditFindings | undefined> {
+    if (!this.caughtUp || this.stopping || this.tellAudit) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.tellAudit = resolve;
+      this.reader?.nudge();
+    });
   }
 
   /** The folded options, or undefined before the shard is caught up. */
@@ -209,6 +249,8 @@ export class ShardActor {
   }
 
   private close(): void {
+    this.tellAudit?.(undefined);
+    this.tellAudit = undefined;
     this.cancelLook?.();
     this.reader?.close();
     this.deps.dispatcher.dropShard(this.shard, this.term);
@@ -228,6 +270,11 @@ export class ShardActor {
       await this.deps.dispatcher.room(this.shard);
       if (this.stopping) break;
       if (this.wantsSnapshots) await this.keepSnapshots();
+      if (this.tellAudit && (await this.auditSome()) === 'conflict') {
+        end = 'conflict';
+        break;
+      }
+      if (this.stopping) break;
       const messages = await this.nextMessages();
       if (this.logDiffers) {
         end = 'log-differs';
@@ -261,6 +308,8 @@ export class ShardActor {
     this.barrierSeq = lastSeq;
     const stored = await this.loadShard(state);
     const from = parseCheckpoint(stored.checkpoint);
+    // S9: an actor of a later term may have added its shard to the dispatcher.
+    if (this.stopping) return;
     this.checkpoint = stored.checkpoint;
     this.fold = new ShardFold(
       Outbox.parse(stored.outbox),
@@ -300,6 +349,7 @@ export class ShardActor {
         log: state,
         batchIdPrefix,
         nowMs: this.deps.clock.nowMs(),
+        onStep: () => this.tellStep(),
       });
       logger.error({ shard, was: from.createdAt, is: state.createdAt, sessions }, 'log.recreated');
       return store.loadShard(shard);
@@ -312,6 +362,7 @@ export class ShardActor {
       log: state,
       lastSeqOfShard: this.barrierSeq,
       batchIdPrefix,
+      onStep: () => this.tellStep(),
     });
     if (from)
       logger.warn(
@@ -381,7 +432,10 @@ export class ShardActor {
       for (const entry of some)
         this.deps.dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
       this.fold.sessions.trim();
+      this.tellStep();
     }
+    // A step that comes in behind the end of the hold would be a hold again.
+    await this.stepTold;
     if (this.stopping) return;
     await this.deps.store.hold(this.shard, false);
     this.lookForSnapshots();
@@ -400,6 +454,7 @@ export class ShardActor {
       // Folded before. It is passed without a commit, so that another owner finds the same place again.
       this.nextSeq = last.seq + 1;
       this.placeAtMs = last.atMs;
+      this.tellStep();
       return 'stopped';
     }
     await this.loadMissing(records);
@@ -414,6 +469,8 @@ export class ShardActor {
     await this.refuseRecords(batch);
     await this.noteOptions(batch);
     const saved = await this.commit(batch, checkpoint);
+    // S8
+    if (this.abandoned) return 'stopped';
     if (saved === 'conflict') {
       this.deps.meter.count('commitConflicts');
       this.deps.logger.warn({ shard, term: this.term, seq: last.seq }, 'commit.conflict');
@@ -427,6 +484,20 @@ export class ShardActor {
     await this.letOut(batch);
     this.fold.sessions.trim();
     return 'stopped';
+  }
+
+  /** A catch-up that moves without commits is seen to move (`ProgressWatch` G1). */
+  private tellStep(): void {
+    this.steps++;
+    const { clock, store, logger } = this.deps;
+    const nowMs = clock.monotonicMs();
+    if (this.stopping || nowMs - this.stepToldAtMs < STEP_TOLD_MS) return;
+    this.stepToldAtMs = nowMs;
+    this.stepTold = store
+      .hold(this.shard, true, { term: this.term, step: this.steps })
+      .catch((error: unknown) => {
+        logger.debug({ shard: this.shard, err: error }, 'shard.step-not-told');
+      });
   }
 
   /** S5: the first of the messages that make a batch, decoded; the others are carried over. */
@@ -489,6 +560,80 @@ export class ShardActor {
     if (!history) return;
     await snapshots.writeOptions(this.shard, history);
     this.optionHistory = history;
+  }
+
+  /** Between two commits, so that what is compared belongs together. */
+  private async auditSome(): Promise<'saved' | 'conflict'> {
+    const { shard, deps, fold } = this;
+    const { store, clock, logger, meter } = deps;
+    const tell = this.tellAudit;
+    this.tellAudit = undefined;
+    let findings: AuditFindings | undefined;
+    let outcome: 'saved' | 'conflict' = 'saved';
+    try {
+      this.resendUnsent();
+      const some = await store.someSessions(shard, { cursor: this.auditCursor, limit: AUDIT_SESSIONS });
+      const found = await auditSessions(store, shard, some.sessionIds, {
+        nowMs: clock.nowMs(),
+        hasEntry: (key) => fold.outbox.get(key) !== undefined,
+        pushesMessagesSinceMs: (service) => fold.pushesMessagesSinceMs(service),
+      });
+      this.auditCursor = some.cursor;
+      if (found.timers.length > 0) outcome = await this.restoreTimers(found.timers);
+      if (outcome === 'saved') findings = found;
+      meter.count('sessionsAudited', found.sessions);
+    } catch (error) {
+      logger.warn({ shard, err: error }, 'audit.failed');
+    }
+    tell?.(findings);
+    return outcome;
+  }
+
+  /** What is stored stays as it is but for the timers; the checkpoint stands at the same place, under another batch id. */
+  private async restoreTimers(timers: [member: string, dueAtMs: number][]): Promise<'saved' | 'conflict'> {
+    const { shard, deps, settings } = this;
+    const at = parseCheckpoint(this.checkpoint);
+    if (!at || this.abandoned) return 'saved';
+    const batchId = `${settings.nodeId}.${this.term}.${this.batchCount++}`;
+    const checkpoint = formatCheckpoint({ ...at, batchId });
+    const writes = { options: '', sessions: [], timers, outbox: [], snapshots: [] };
+    const outcome = await this.commit({ writes, records: 0 }, checkpoint);
+    // Of an owner that was deposed meanwhile, what looked missing says nothing.
+    if (outcome === 'conflict' || this.abandoned) return outcome;
+    this.checkpoint = checkpoint;
+    deps.meter.count('timersRestored', timers.length);
+    const members = timers.slice(0, TIMERS_NAMED_MAX).map(([member]) => member);
+    deps.logger.error({ shard, count: timers.length, members }, 'timers.restored');
+    return outcome;
+  }
+
+  /** I6: an entry that the dispatcher does not know would never be settled. */
+  private resendUnsent(): void {
+    const { shard, deps, fold } = this;
+    const nowMs = deps.clock.monotonicMs();
+    this.entryCursor ??= fold.outbox.values();
+    for (let i = 0; i < AUDIT_ENTRIES; i++) {
+      const { done, value: entry } = this.entryCursor.next();
+      if (done === true) {
+        this.entryCursor = undefined;
+        // What has left the outbox meanwhile was settled after all.
+        for (const id of this.unsentSinceMs.keys())
+          if (!isUnsettled(fold.outbox, id)) this.unsentSinceMs.delete(id);
+        return;
+      }
+      const { id, sessionId, userId } = entry.job;
+      if (deps.dispatcher.knows(shard, entry)) {
+        this.unsentSinceMs.delete(id);
+        continue;
+      }
+      const sinceMs = this.unsentSinceMs.get(id) ?? nowMs;
+      this.unsentSinceMs.set(id, sinceMs);
+      if (nowMs - sinceMs < UNSENT_AFTER_MS || this.waiting() > 0) continue;
+      this.unsentSinceMs.delete(id);
+      deps.meter.count('notificationsRestored');
+      deps.logger.error({ shard, id }, 'notification.restored');
+      deps.dispatcher.put(shard, entry, this.nodeOf(sessionId, userId));
+    }
   }
 
   private lookForSnapshots(): void {
@@ -557,7 +702,10 @@ export class ShardActor {
   }
 
   /** The same batch may be sent again: the script knows it by its checkpoint. */
-  private async commit(batch: FoldedBatch, checkpoint: string): Promise<'saved' | 'conflict'> {
+  private async commit(
+    batch: Pick<FoldedBatch, 'writes' | 'records'>,
+    checkpoint: string,
+  ): Promise<'saved' | 'conflict'> {
     for (let tries = 1; ; tries++) {
       try {
         const startedAtMs = this.deps.clock.monotonicMs();
@@ -628,6 +776,11 @@ export class ShardActor {
     const cached = this.fold.sessions.get(subscription.slice(0, colon));
     if (cached?.session) cached.nodes = { ...cached.nodes, [subscription.slice(colon + 1)]: nodeId };
   }
+}
+
+function isUnsettled(outbox: Outbox, id: string): boolean {
+  const entry = outbox.get(id) ?? outbox.get(id.slice(0, id.lastIndexOf(':')));
+  return entry?.job.id === id;
 }
 
 /** How much one record may write: a timer or a result counts as much as a record of a session. */

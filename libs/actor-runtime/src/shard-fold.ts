@@ -90,6 +90,8 @@ export class ShardFold {
   private optionRevision: number;
   private readonly optionsByService = new Map<string, SessionOptions>();
   private lastAtMs = 0;
+  /** Since when the options are surely the present ones, epoch ms. */
+  private optionsSinceMs: number;
 
   constructor(
     readonly outbox: Outbox,
@@ -102,6 +104,7 @@ export class ShardFold {
     this.optionValues = options.values;
     this.optionRevision = options.revision;
     this.lastAtMs = stored.atMs;
+    this.optionsSinceMs = stored.atMs;
   }
 
   /** The options that this shard folds with. */
@@ -191,6 +194,7 @@ export class ShardFold {
     this.optionRevision = record.revision;
     this.optionValues = foldValues(record.values);
     this.optionsByService.clear();
+    this.optionsSinceMs = this.lastAtMs;
     changes.options = true;
     batch.optionChanges.push({ seq: placed.seq, options: this.formatOptions() });
   }
@@ -281,14 +285,25 @@ export class ShardFold {
     return outcome;
   }
 
-  /** A record that makes the fold throw is refused like a malformed one; it never stops the shard (DESIGN section 4). */
-  private transition(session: CachedSession['session'], input: FoldInput): Outcome {
-    const service = input.type === 'session.create' ? input.service : (session?.service ?? '');
+  /** Since when a message of one participant surely is pushed to the others, epoch ms; undefined: it is not. */
+  pushesMessagesSinceMs(service: string): number | undefined {
+    return this.optionsOf(service).filteredEvents.includes('message') ? undefined : this.optionsSinceMs;
+  }
+
+  private optionsOf(service: string): SessionOptions {
     let options = this.optionsByService.get(service);
     if (!options) {
       if (this.optionsByService.size > 1_000) this.optionsByService.clear();
       this.optionsByService.set(service, (options = sessionOptions(this.optionValues, service)));
     }
+    return options;
+  }
+
+  /** A record that makes the fold throw is refused like a malformed one; it never stops the shard (DESIGN section 4). */
+  private transition(session: CachedSession['session'], input: FoldInput): Outcome {
+    const options = this.optionsOf(
+      input.type === 'session.create' ? input.service : (session?.service ?? ''),
+    );
     try {
       return this.foldSession(session, input, { atMs: this.lastAtMs, options });
     } catch (error) {

@@ -86,7 +86,13 @@ export async function dropState(
 export async function restoreShard(
   { store, snapshots, onUnreadable }: SnapshotDeps,
   shard: number,
-  from: { checkpoint: string; log: LogState; lastSeqOfShard: number; batchIdPrefix: string },
+  from: {
+    checkpoint: string;
+    log: LogState;
+    lastSeqOfShard: number;
+    batchIdPrefix: string;
+    onStep: () => void;
+  },
 ): Promise<number> {
   const { log } = from;
   let expectedCheckpoint = from.checkpoint;
@@ -101,6 +107,7 @@ export async function restoreShard(
   for await (const some of snapshots.read(shard)) {
     const writes = await newerOnes(store, shard, some, { ...from, onUnreadable });
     restored += writes.sessions.length;
+    from.onStep();
     if (writes.sessions.length > 0)
       await commit(`${RESTORING}|${from.batchIdPrefix}.restore-${commits}`, writes);
   }
@@ -130,6 +137,7 @@ export async function adoptLog(
     batchIdPrefix: string;
     /** Wall clock. */
     nowMs: number;
+    onStep: () => void;
   },
 ): Promise<number> {
   const { createdAt } = from.log;
@@ -156,6 +164,7 @@ export async function adoptLog(
       sessionIds.map((sessionId) => [sessionId, atMs]),
     );
     adopted += taken.length;
+    from.onStep();
   }
   const outcome = await store.commit(shard, {
     ...nothing(),

@@ -40,10 +40,30 @@ export const peerHeartbeatSchema = z.object({
   incarnation: z.string().min(1).max(64),
   /** `joining`: it listens for the others and runs nothing yet. */
   state: z.enum(['joining', 'up', 'leaving', 'gone']),
+  /** Shards that read no further because their unsettled notifications stand at the bound: slow, but not stuck. */
+  full: z.array(z.number().int().min(0)).max(4_096).optional(),
 });
 export type PeerHeartbeat = z.infer<typeof peerHeartbeatSchema>;
 
-export const leaseSchema = z.object({ owner: z.string(), incarnation: z.string() });
+/** A node that made no progress with a shard and lost it: it is not given that shard again for a while. */
+export const leftOutSchema = z.object({
+  owner: z.string(),
+  incarnation: z.string(),
+  /** Of the lease that it lost, so that the same event is told from a later one. */
+  term: z.number().int(),
+  /** How often it has happened to this process; the time doubles with each. */
+  times: z.number().int().min(1),
+});
+export type LeftOut = z.infer<typeof leftOutSchema>;
+
+/** Nodes left out for one shard; the longest known go first. */
+export const LEFT_OUT_MAX = 16;
+
+export const leaseSchema = z.object({
+  owner: z.string(),
+  incarnation: z.string(),
+  leftOut: z.array(leftOutSchema).max(LEFT_OUT_MAX).optional(),
+});
 export type Lease = z.infer<typeof leaseSchema>;
 /** A lease as it lies in the bucket. */
 export const storedLeaseSchema = leaseSchema.extend({ term: z.number().int().min(0).optional() });

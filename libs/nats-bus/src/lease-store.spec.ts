@@ -85,6 +85,18 @@ describe('LeaseStore', () => {
     expect(await take(b, B, seen.term)).toBeGreaterThan(seen.term);
   });
 
+  it('says who is left out of the shard, also when it is given back', async () => {
+    const leftOut = [{ ...B, term: 7, times: 2 }];
+    const taken = await a.take(shard, { ...A, leftOut }, 0);
+    if (taken.kind !== 'taken') throw new Error('the lease was not taken');
+    expect(await b.read(shard)).toEqual({ lease: A, term: taken.term, leftOut });
+    await a.release(shard, taken.term, leftOut);
+    const seen = await b.read(shard);
+    expect([seen.lease, seen.leftOut]).toEqual([undefined, leftOut]);
+    await take(b, B, seen.term);
+    expect((await a.read(shard)).leftOut).toBeUndefined();
+  });
+
   it.each([
     { name: 'deleted', write: (kv: { delete(key: string): Promise<void> }, key: string) => kv.delete(key) },
     {

@@ -1,4 +1,4 @@
-import { LEASE_BUCKET, parseJson, storedLeaseSchema, type Lease } from '@flexpush/contracts';
+import { LEASE_BUCKET, parseJson, storedLeaseSchema, type Lease, type LeftOut } from '@flexpush/contracts';
 import type { KV, KvEntry } from 'nats';
 import { BucketWatch } from './bucket-watch';
 import type { NatsBus } from './bus';
@@ -6,8 +6,10 @@ import { isWrongRevision } from './streams';
 
 /** A shard's lease as stored; `lease` is absent when nobody holds it. */
 export interface LeaseEntry {
-  lease?: Lease;
+  lease?: Pick<Lease, 'owner' | 'incarnation'>;
   term: number;
+  /** Nodes that lost the shard because they made no progress with it; kept when the lease is given back. */
+  leftOut?: LeftOut[];
 }
 
 export type TakeResult = { kind: 'taken'; term: number } | { kind: 'conflict' };
@@ -51,8 +53,8 @@ export class LeaseStore {
   }
 
   /** Gives the lease back; 'conflict' when another has taken it meanwhile. */
-  async release(shard: number, term: number): Promise<TakeResult> {
-    return this.write(shard, { owner: '', incarnation: '' }, term);
+  async release(shard: number, term: number, leftOut: readonly LeftOut[] = []): Promise<TakeResult> {
+    return this.write(shard, { owner: '', incarnation: '', leftOut: [...leftOut] }, term);
   }
 
   /** Someone knows this term (L2). */
@@ -120,6 +122,10 @@ function toLease(entry: KvEntry): LeaseEntry {
   const parsed =
     entry.operation === 'PUT' ? storedLeaseSchema.safeParse(parseJson(entry.string())) : undefined;
   if (!parsed?.success) return { term: entry.revision };
-  const { owner, incarnation, term = entry.revision } = parsed.data;
-  return owner === '' ? { term } : { lease: { owner, incarnation }, term };
+  const { owner, incarnation, term = entry.revision, leftOut = [] } = parsed.data;
+  return {
+    ...(owner === '' ? {} : { lease: { owner, incarnation } }),
+    term,
+    ...(leftOut.length === 0 ? {} : { leftOut }),
+  };
 }

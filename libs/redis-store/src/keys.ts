@@ -14,8 +14,10 @@ export const keys = {
   outbox: (shard: number) => `${tag(shard)}:outbox`,
   /** zset: sessions by when they were created or last written beside the log. */
   snapshots: (shard: number) => `${tag(shard)}:snapshots`,
-  /** string: exists while the owner catches up; timers are not claimed. */
+  /** string: exists while the owner catches up; timers are not claimed. `<term>:<step>` tells how far it has come without commits. */
   hold: (shard: number) => `${tag(shard)}:hold`,
+  /** string: written to see whether this shard's Redis takes writes; expires. */
+  writeProbe: (shard: number) => `${tag(shard)}:write-probe`,
   /** string: a session's state, JSON. */
   session: (shard: number, sessionId: string) => `${tag(shard)}:session:${sessionId}`,
   /** hash: a session's transcript, position -> event JSON. */

@@ -226,6 +226,75 @@ describe('StateStore', () => {
     expect(await store.checkpoints([other, shard, 999_999])).toEqual(['other', 'c1:batch-1', '']);
   });
 
+  it('shows from outside where shards stand: checkpoint, hold, and how far a catch-up has come', async () => {
+    await store.commit(shard, first);
+    expect(await store.standings([shard, 999_999])).toEqual([
+      { checkpoint: 'c1:batch-1', isHeld: false },
+      { checkpoint: '', isHeld: false },
+    ]);
+    await store.hold(shard, true);
+    expect(await store.standings([shard])).toEqual([{ checkpoint: 'c1:batch-1', isHeld: true }]);
+    await store.hold(shard, true, { term: 12, step: 3 });
+    expect(await store.standings([shard])).toEqual([
+      { checkpoint: 'c1:batch-1', isHeld: true, at: { term: 12, step: 3 } },
+    ]);
+    await store.hold(shard, false);
+    expect((await store.standings([shard]))[0]?.isHeld).toBe(false);
+  });
+
+  it('tells the earliest timer of a shard, and how each timer is stored', async () => {
+    const timers: [string, number][] = [
+      ['ping:a:u', 1_790_000_000_500],
+      ['resend:a:u', 1_790_000_000_250],
+    ];
+    await store.commit(shard, commitOf({ checkpoint: 'one', timers }));
+    expect(await store.firstTimers([shard, 999_999])).toEqual([1_790_000_000_250, undefined]);
+    expect(await store.timerScores(shard, ['ping:a:u', 'ping:b:u', 'resend:a:u'])).toEqual([
+      1_790_000_000_500,
+      undefined,
+      1_790_000_000_250,
+    ]);
+    expect(await store.timerScores(shard, [])).toEqual([]);
+  });
+
+  it('tells every session of a shard, some at a time, while others come and go', async () => {
+    const snapshots = Array.from({ length: 500 }, (_, i): [string, number] => [`s-${i}`, i]);
+    await store.commit(shard, commitOf({ checkpoint: 'one', snapshots }));
+    const seen = new Set<string>();
+    let cursor = '';
+    let calls = 0;
+    do {
+      const some = await store.someSessions(shard, { cursor, limit: 50 });
+      for (const sessionId of some.sessionIds) seen.add(sessionId);
+      cursor = some.cursor;
+      const stored = calls++ === 0 ? 'one' : `more-${calls - 1}`;
+      await store.commit(shard, {
+        ...NOTHING,
+        expectedCheckpoint: stored,
+        checkpoint: `more-${calls}`,
+        snapshots: [
+          [`new-${calls}`, 1],
+          [`s-${calls}`, undefined],
+        ],
+      });
+    } while (cursor !== '');
+    expect(calls).toBeGreaterThan(2);
+    const lasting = snapshots.map(([id]) => id).filter((_, i) => i === 0 || i > calls);
+    expect(lasting.filter((id) => !seen.has(id))).toEqual([]);
+  });
+
+  it('finds out whether a shard takes writes', async () => {
+    await store.probeWrite(shard);
+    expect(await redis.pttl(keys.writeProbe(shard))).toBeGreaterThan(0);
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    try {
+      await expect(store.probeWrite(shard)).rejects.toThrow('NOREPLICAS');
+      expect((await store.standings([shard]))[0]?.isHeld).toBe(false);
+    } finally {
+      await redis.config('SET', 'min-replicas-to-write', '0');
+    }
+  });
+
   it('takes a batch of a thousand sessions with a hundred thousand events, timers and jobs', async () => {
     const sessions = Array.from({ length: 1_000 }, (_, s) => ({
       sessionId: `s-${s}`,

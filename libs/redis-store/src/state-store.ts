@@ -26,6 +26,9 @@ export interface Commit {
   snapshots: [sessionId: string, atMs: number | undefined][];
 }
 
+/** Long enough to be seen by a person who looks; it holds nothing. */
+const WRITE_PROBE_TTL_MS = 60_000;
+
 /** The shards' state in Redis: what was folded. */
 export class StateStore {
   constructor(private readonly redis: RedisConnection) {}
@@ -107,8 +110,60 @@ export class StateStore {
   }
 
   /** Keeps resend-timer from claiming this shard's timers, or lets it again. */
-  async hold(shard: number, on: boolean): Promise<void> {
-    if (on) await this.redis.set(keys.hold(shard), '1');
+  async hold(shard: number, on: boolean, at?: { term: number; step: number }): Promise<void> {
+    if (on) await this.redis.set(keys.hold(shard), at === undefined ? '1' : `${at.term}:${at.step}`);
     else await this.redis.del(keys.hold(shard));
   }
+
+  /** What can be seen of shards from outside, in the order asked: one command for each. */
+  async standings(
+    shards: readonly number[],
+  ): Promise<{ checkpoint: string; isHeld: boolean; at: { term: number; step: number } | undefined }[]> {
+    const stored = await Promise.all(
+      shards.map((shard) => this.redis.mget(keys.checkpoint(shard), keys.hold(shard))),
+    );
+    return stored.map(([checkpoint, hold]) => ({
+      checkpoint: checkpoint ?? '',
+      isHeld: typeof hold === 'string',
+      at: parsePlace(hold),
+    }));
+  }
+
+  /** When the earliest timer of each shard is due, epoch ms. */
+  async firstTimers(shards: readonly number[]): Promise<(number | undefined)[]> {
+    const first = await Promise.all(
+      shards.map((shard) => this.redis.zrange(keys.timers(shard), 0, 0, 'WITHSCORES')),
+    );
+    return first.map(([, score]) => (score === undefined ? undefined : Number(score)));
+  }
+
+  /** Resolves when the server of this shard has taken a write; it may read only, as after a failover or when it is full. */
+  async probeWrite(shard: number): Promise<void> {
+    await this.redis.set(keys.writeProbe(shard), '1', 'PX', WRITE_PROBE_TTL_MS);
+  }
+
+  /** About `limit` of the shard's sessions; from cursor '' until it is '' again, each lasting one is told at least once. */
+  async someSessions(
+    shard: number,
+    from: { cursor: string; limit: number },
+  ): Promise<{ cursor: string; sessionIds: string[] }> {
+    const [cursor, found] = await this.redis.zscan(
+      keys.snapshots(shard),
+      from.cursor === '' ? '0' : from.cursor,
+      'COUNT',
+      from.limit,
+    );
+    return { cursor: cursor === '0' ? '' : cursor, sessionIds: found.filter((_, i) => i % 2 === 0) };
+  }
+
+  /** When each timer is stored to be due, epoch ms; undefined: it is not stored. */
+  async timerScores(shard: number, members: readonly string[]): Promise<(number | undefined)[]> {
+    const scores = await Promise.all(members.map((member) => this.redis.zscore(keys.timers(shard), member)));
+    return scores.map((score) => (score === null ? undefined : Number(score)));
+  }
+}
+
+function parsePlace(hold: string | null | undefined): { term: number; step: number } | undefined {
+  const [term, step] = (hold ?? '').split(':');
+  return step === undefined ? undefined : { term: Number(term), step: Number(step) };
 }

@@ -2,19 +2,22 @@ import type { LogRecord, PeerHeartbeat } from '@flexpush/contracts';
 import { Dispatcher } from '../dispatcher';
 import { Ownership } from '../ownership';
 import type { Commit, LogMessage, LogReader, ShardStore } from '../ports';
+import { ProgressWatch } from '../progress-watch';
 import { ShardActor } from '../shard-actor';
+import { Watchdog } from '../watchdog';
 import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLeases } from './memory-leases';
 import { MemoryLog } from './memory-log';
 import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
 import { MemorySnapshots } from './memory-snapshots';
 import { MemoryStore } from './memory-store';
-import { isPublic, options, SHARDS } from './records';
-import { DISPATCHER_SETTINGS } from './shard-rig';
+import { fired, isPublic, options, SHARDS } from './records';
+import { claimDue, DISPATCHER_SETTINGS } from './shard-rig';
 import { FreezableClock, turn, VirtualClock } from './virtual-clock';
 
 export const HEARTBEAT_MS = 250;
 export const DEAD_AFTER_MS = 1_000;
+export const STUCK_AFTER_MS = 3_000;
 const PROBE_TIMEOUT_MS = 250;
 const SWEEP_MS = 1_000;
 const LATENCY_MAX_MS = 4;
@@ -52,6 +55,14 @@ export class Cluster {
     this.log.publish(shard, JSON.stringify(record), { isPublic: isPublic(record) });
   }
 
+  /** As resend-timer does, for every shard. */
+  fireDue(): void {
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const due = claimDue(this.store.shard(shard), this.clock.nowMs());
+      if (due.length > 0) this.publish(shard, fired(...due));
+    }
+  }
+
   /** A network's delay; the same seed gives the same delays. */
   delay(): Promise<void> {
     this.seed = (Math.imul(this.seed, 1_103_515_245) + 12_345) >>> 0;
@@ -87,8 +98,19 @@ export class Cluster {
   }
 }
 
+/**
+ * What a node waits for in vain, while it beats and answers probes as ever: readers give nothing, commits get no answer
+ * (they take effect, or do not), catch-ups never begin.
+ */
+export type Wedge = 'reader' | 'commit-lost' | 'commit-unanswered' | 'acquire';
+
+const never = <T>(): Promise<T> => new Promise(() => undefined);
+
 export class ClusterNode {
   state: 'running' | 'frozen' | 'dead' = 'running';
+  private readonly wedges = new Map<number, { wedge: Wedge; termMax: number }>();
+  readonly progress: ProgressWatch;
+  readonly watchdog: Watchdog;
   readonly clock: FreezableClock;
   readonly logger = new MemoryLogger();
   readonly meter = new MemoryMeter();
@@ -140,17 +162,40 @@ export class ClusterNode {
         shardCount: SHARDS,
         heartbeatIntervalMs: HEARTBEAT_MS,
         deadAfterMs: DEAD_AFTER_MS,
-        stuckAfterMs: 3_000,
+        stuckAfterMs: STUCK_AFTER_MS,
         peersMax: 10,
       },
+    );
+    const { ownership, dispatcher } = this;
+    const { log } = cluster;
+    const store = this.storeOf(cluster.store, -1);
+    this.progress = new ProgressWatch(
+      {
+        log: {
+          state: this.remote(() => log.state()),
+          lastSeqOf: this.remote((shard: number) => log.lastSeqOf(shard)),
+        },
+        store,
+        ownership,
+        clock,
+        logger,
+        meter,
+      },
+      { shardCount: SHARDS, stuckAfterMs: STUCK_AFTER_MS },
+    );
+    this.watchdog = new Watchdog(
+      { store, ownership, dispatcher, clock, logger, meter },
+      { settleDeadlineMs: DISPATCHER_SETTINGS.settleDeadlineMs },
     );
   }
 
   start(): void {
-    this.stopWatching = this.cluster.leases.watch((shard, lease, term) =>
-      this.receive(() => this.ownership.seeLease(shard, lease, term)),
+    this.stopWatching = this.cluster.leases.watch((shard, { lease, term, leftOut }) =>
+      this.receive(() => this.ownership.seeLease(shard, lease, term, leftOut)),
     );
     this.ownership.start();
+    this.progress.start();
+    this.watchdog.start();
     this.clock.after(SWEEP_MS, () => void this.sweep());
   }
 
@@ -174,6 +219,18 @@ export class ClusterNode {
     this.clock.freeze(frozen);
     if (!frozen) for (const message of this.inbox.splice(0)) message();
     await turn();
+  }
+
+  /** Whoever runs the shard here stands still from now on, or only who runs it now; undefined ends it for who comes then. */
+  wedge(shard: number, wedge: Wedge | undefined, actors: 'all' | 'present' = 'all'): void {
+    const termMax = actors === 'all' ? Infinity : (this.ownership.actor(shard)?.term ?? 0);
+    if (wedge) this.wedges.set(shard, { wedge, termMax });
+    else this.wedges.delete(shard);
+  }
+
+  private isWedged(shard: number, term: number, wedge: Wedge): boolean {
+    const one = this.wedges.get(shard);
+    return one?.wedge === wedge && term <= one.termMax;
   }
 
   /** Something comes in over the network. */
@@ -229,9 +286,9 @@ export class ClusterNode {
           state: this.remote(log.state.bind(log)),
           lastSeqOf: this.remote(log.lastSeqOf.bind(log)),
           timeOf: this.remote(log.timeOf.bind(log)),
-          read: this.remote(async (o) => this.reader(await log.read(o))),
+          read: this.remote(async (o) => this.reader(await log.read(o), shard, term)),
         },
-        store: this.storeOf(this.cluster.store),
+        store: this.storeOf(this.cluster.store, term),
         snapshots: this.cluster.snapshots,
         letters,
         replies,
@@ -252,23 +309,39 @@ export class ClusterNode {
     );
   }
 
-  private reader(reader: LogReader): LogReader {
+  private reader(reader: LogReader, shard: number, term: number): LogReader {
+    const isDead = () => this.isWedged(shard, term, 'reader');
     return {
-      next: (max): Promise<LogMessage[]> => this.hold(reader.next(max)),
+      next: async (max): Promise<LogMessage[]> => {
+        const messages = await this.hold(reader.next(max));
+        return isDead() ? never() : messages;
+      },
       nudge: () => reader.nudge(),
-      waiting: () => reader.waiting(),
+      waiting: () => (isDead() ? 0 : reader.waiting()),
       close: () => reader.close(),
     };
   }
 
-  private storeOf(store: MemoryStore): ShardStore {
+  private storeOf(store: MemoryStore, term: number): ShardStore {
     return {
       loadShard: this.remote(store.loadShard.bind(store)),
       checkpoints: this.remote(store.checkpoints.bind(store)),
       loadSessions: this.remote(store.loadSessions.bind(store)),
       loadTranscript: this.remote(store.loadTranscript.bind(store)),
-      commit: this.remote((shard: number, commit: Commit) => store.commit(shard, commit)),
-      hold: this.remote(store.hold.bind(store)),
+      commit: this.remote(async (shard: number, commit: Commit) => {
+        if (this.isWedged(shard, term, 'commit-lost')) return never();
+        const outcome = await store.commit(shard, commit);
+        return this.isWedged(shard, term, 'commit-unanswered') ? never() : outcome;
+      }),
+      hold: this.remote(async (shard, on, at) => {
+        await store.hold(shard, on, at);
+        if (this.isWedged(shard, term, 'acquire')) await never();
+      }),
+      standings: this.remote((shards) => store.standings(shards)),
+      firstTimers: this.remote(store.firstTimers.bind(store)),
+      probeWrite: this.remote(store.probeWrite.bind(store)),
+      someSessions: this.remote(store.someSessions.bind(store)),
+      timerScores: this.remote(store.timerScores.bind(store)),
       oldestSnapshots: this.remote(store.oldestSnapshots.bind(store)),
       noteSnapshots: this.remote(store.noteSnapshots.bind(store)),
     };

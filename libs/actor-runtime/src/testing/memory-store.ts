@@ -1,4 +1,4 @@
-import type { Commit, ShardStore } from '../ports';
+import type { CatchUpPlace, Commit, ShardStanding, ShardStore } from '../ports';
 
 /** What one shard has in Redis. */
 export interface StoredShard {
@@ -11,6 +11,8 @@ export interface StoredShard {
   /** When each session was created or last written beside the log. */
   snapshots: Map<string, number>;
   held: boolean;
+  /** How far a catch-up without commits has come. */
+  at?: CatchUpPlace | undefined;
 }
 
 /** How the next commits go: the answer is lost, or the commit never arrives. */
@@ -28,6 +30,10 @@ export class MemoryStore implements ShardStore {
   private gates: Promise<void>[] = [];
   /** False only where a checker is tried: then two owners may commit the same stretch. */
   comparesCheckpoints = true;
+  /** Set by a test: writes are refused, as by a master that has become a replica; reads go on. */
+  refusesWrites = false;
+  /** Set by a test: nothing is answered until it settles. */
+  away: Promise<void> | undefined;
 
   shard(shard: number): StoredShard {
     let stored = this.shards.get(shard);
@@ -67,12 +73,50 @@ export class MemoryStore implements ShardStore {
     shard: number,
   ): Promise<{ checkpoint: string; options: string; outbox: Record<string, string> }> {
     await this.gates.shift();
+    await this.away;
     const { checkpoint, options, outbox } = this.shard(shard);
     return { checkpoint, options, outbox: Object.fromEntries(outbox) };
   }
 
-  checkpoints(shards: readonly number[]): Promise<string[]> {
-    return Promise.resolve(shards.map((shard) => this.shard(shard).checkpoint));
+  async checkpoints(shards: readonly number[]): Promise<string[]> {
+    await this.away;
+    return shards.map((shard) => this.shard(shard).checkpoint);
+  }
+
+  async standings(shards: readonly number[]): Promise<ShardStanding[]> {
+    await this.away;
+    return shards.map((shard) => {
+      const { checkpoint, held, at } = this.shard(shard);
+      return { checkpoint, isHeld: held, at };
+    });
+  }
+
+  async firstTimers(shards: readonly number[]): Promise<(number | undefined)[]> {
+    await this.away;
+    return shards.map((shard) => {
+      const dueAtMs = [...this.shard(shard).timers.values()];
+      return dueAtMs.length === 0 ? undefined : Math.min(...dueAtMs);
+    });
+  }
+
+  async probeWrite(): Promise<void> {
+    await this.away;
+    this.refuseWrite();
+  }
+
+  async someSessions(
+    shard: number,
+    from: { cursor: string; limit: number },
+  ): Promise<{ cursor: string; sessionIds: string[] }> {
+    await this.away;
+    const behind = [...this.shard(shard).snapshots.keys()].filter((id) => id > from.cursor).sort();
+    const sessionIds = behind.slice(0, from.limit);
+    return { cursor: behind.length > from.limit ? (sessionIds.at(-1) ?? '') : '', sessionIds };
+  }
+
+  async timerScores(shard: number, members: readonly string[]): Promise<(number | undefined)[]> {
+    await this.away;
+    return members.map((member) => this.shard(shard).timers.get(member));
   }
 
   async loadSessions(shard: number, sessionIds: readonly string[]): Promise<(string | null)[]> {
@@ -93,6 +137,8 @@ export class MemoryStore implements ShardStore {
   async commit(shard: number, commit: Commit): Promise<'saved' | 'conflict'> {
     await this.gates.shift();
     this.sent.push({ shard, commit });
+    await this.away;
+    this.refuseWrite();
     const fault = this.commitFaults.shift();
     if (fault === 'lost-before') throw new Error('connection lost');
     const outcome = this.apply(shard, commit);
@@ -123,9 +169,10 @@ export class MemoryStore implements ShardStore {
     this.shards = new Map();
   }
 
-  hold(shard: number, on: boolean): Promise<void> {
-    this.shard(shard).held = on;
-    return Promise.resolve();
+  async hold(shard: number, on: boolean, at?: CatchUpPlace): Promise<void> {
+    await this.away;
+    this.refuseWrite();
+    Object.assign(this.shard(shard), { held: on, at: on ? at : undefined });
   }
 
   oldestSnapshots(shard: number, range: { beforeMs: number; limit: number }): Promise<string[]> {
@@ -142,6 +189,10 @@ export class MemoryStore implements ShardStore {
     const stored = this.shard(shard).snapshots;
     for (const [sessionId, atMs] of snapshots) if (stored.has(sessionId)) stored.set(sessionId, atMs);
     return Promise.resolve();
+  }
+
+  private refuseWrite(): void {
+    if (this.refusesWrites) throw new Error('READONLY');
   }
 
   private apply(shard: number, commit: Commit): 'saved' | 'conflict' {

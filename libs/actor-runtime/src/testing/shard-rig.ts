@@ -7,7 +7,7 @@ import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLog } from './memory-log';
 import { MemoryLetters, MemoryLogger, MemoryMeter, MemoryReplies } from './memory-ports';
 import { MemorySnapshots } from './memory-snapshots';
-import { MemoryStore } from './memory-store';
+import { MemoryStore, type StoredShard } from './memory-store';
 import { fired, isPublic, options, SHARDS } from './records';
 import { turn, VirtualClock } from './virtual-clock';
 
@@ -42,9 +42,7 @@ export class World {
 
   /** As resend-timer does: claims what is due and appends it, or nothing while the shard is held. */
   fireDue(): string[] {
-    const { timers, held } = this.store.shard(SHARD);
-    const due = held ? [] : [...timers].filter(([, dueAtMs]) => dueAtMs <= this.clock.nowMs());
-    for (const [member] of due) timers.set(member, this.clock.nowMs() + 5_000);
+    const due = claimDue(this.store.shard(SHARD), this.clock.nowMs());
     if (due.length > 0) this.publish(fired(...due));
     return due.map(([member]) => parseTimerMember(member)?.kind ?? '');
   }
@@ -55,6 +53,13 @@ export interface ProcessGiven {
   dispatcher?: Partial<DispatcherSettings>;
   /** Of a host whose wall clock differs from that of the log. */
   clock?: Clock;
+}
+
+/** As `claim_due.lua`: what is due of a shard that is not held, each with its score, which moves behind the visibility time. */
+export function claimDue({ timers, held }: StoredShard, nowMs: number): [member: string, scoreMs: number][] {
+  const due = held ? [] : [...timers].filter(([, dueAtMs]) => dueAtMs <= nowMs);
+  for (const [member] of due) timers.set(member, nowMs + 5_000);
+  return due;
 }
 
 /** One process with one shard: its actor, its dispatcher, and what it logs. */
