@@ -16,6 +16,7 @@ import { connectRedis, keys, StateStore, type RedisConnection } from '@flexpush/
 import { startTestNats, startTestRedis, type TestNats, type TestRedis } from '@flexpush/testkit';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -259,8 +260,39 @@ async function sessionOf(nodeId: string, name: string): Promise<string> {
   }
 }
 
-async function twoNodes(): Promise<[ActorProcess, ActorProcess]> {
-  const both: [ActorProcess, ActorProcess] = [new ActorProcess('node-a'), new ActorProcess('node-b')];
+/** A way to Redis that can be cut without either end being told, as by a firewall that forgets its connections. */
+async function blackHole(): Promise<{ url: string; swallow(swallows: boolean): void; close(): void }> {
+  let swallows = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((from) => {
+    const to = connect(redisServer.socketPath);
+    for (const [near, far] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      sockets.add(near);
+      near.on('data', (chunk) => !swallows && far.write(chunk));
+      near.on('error', () => undefined);
+      near.on('close', () => far.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    swallow: (on) => {
+      swallows = on;
+      // What was swallowed is missing in the stream for good.
+      if (!on) for (const socket of sockets) socket.destroy();
+    },
+    close: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function twoNodes(envOfA: Record<string, string> = {}): Promise<[ActorProcess, ActorProcess]> {
+  const both: [ActorProcess, ActorProcess] = [new ActorProcess('node-a', envOfA), new ActorProcess('node-b')];
   await Promise.all(both.map((one) => one.ready()));
   await until('shared shards', async () => {
     const owners = await Promise.all(Array.from({ length: SHARDS }, (_, shard) => owner(shard)));
@@ -344,6 +376,68 @@ describe('session-actor as a process', () => {
     await until('the old placement', async () => (await owner(shard)) === 'node-a');
     expect((await leases.read(shard)).term).toBeGreaterThan(term);
     await Promise.all([a.ready(), b.ready()]);
+  }, 60_000);
+
+  it('one that beats and does not fold, because Redis never answers it, loses its shards to the other', async () => {
+    const wayOfA = await blackHole();
+    try {
+      const [a, b] = await twoNodes({ FLEXPUSH_REDIS_URL: wayOfA.url });
+      const sessionId = await sessionOf('node-a', 'swallowed');
+      const shard = shardOf(sessionId, SHARDS);
+      await startChat(sessionId);
+      await until('a dispatch', () => accepted(sessionId).length > 0);
+      const { term } = await leases.read(shard);
+      wayOfA.swallow(true);
+      message(sessionId, 'one');
+      await until('the takeover', async () => (await transcript(sessionId)).includes('one'));
+      expect(b.facts('shard.taken-from-stuck-owner')).toMatchObject([{ shard, from: 'node-a' }]);
+      // It was not taken for dead: it beats, and keeps the shards that have nothing to do.
+      expect(b.facts('shard.taken-over')).toEqual([]);
+      await until('a push by the other', () =>
+        accepted(sessionId).some(({ actorId }) => actorId === 'node-b'),
+      );
+      for (const one of accepted(sessionId).filter(({ actorId }) => actorId === 'node-b'))
+        expect(one.term).toBeGreaterThan(term);
+      await until('readiness of the stuck one', async () =>
+        (await a.readiness()).body.includes('shards lost for lack of progress'),
+      );
+      expect((await a.readiness()).status).toBe(503);
+      wayOfA.swallow(false);
+      message(sessionId, 'two');
+      await until('the next message', async () => (await transcript(sessionId)).includes('two'));
+      // It is well again, and does not come back for the shard at once.
+      await until(
+        'that it sees again',
+        async () => !(await a.readiness()).body.includes('not answered promptly'),
+      );
+      expect([await owner(shard), await transcript(sessionId)]).toEqual([
+        'node-b',
+        [undefined, undefined, 'one', 'two'],
+      ]);
+    } finally {
+      wayOfA.close();
+    }
+  }, 60_000);
+
+  it('a timer that Redis has lost is found, told of, and put back', async () => {
+    const only = await new ActorProcess('node-a').ready();
+    const sessionId = 'lost-timer';
+    const shard = shardOf(sessionId, SHARDS);
+    const member = `resend:${sessionId}:mira`;
+    await startChat(sessionId);
+    await until('a timer', async () => (await redis.zscore(keys.timers(shard), member)) !== null);
+    const dueAt = await redis.zscore(keys.timers(shard), member);
+    await redis.zrem(keys.timers(shard), member);
+    await until('the timer', async () => (await redis.zscore(keys.timers(shard), member)) === dueAt);
+    await until('a warning', async () => (await only.readiness()).body.includes('"audit":"shard'));
+    expect((await only.readiness()).status).toBe(200);
+    expect(only.facts('timers.restored')).toMatchObject([{ shard, count: 1, members: [member] }]);
+    const metrics = await (await fetch(`${only.url}/metrics`)).text();
+    expect(metrics).toMatch(/flexpush_actor_timers_restored_total\{[^}]*\} 1\n/);
+    // The shard goes on behind it.
+    message(sessionId, 'after');
+    await until('the message', async () => (await transcript(sessionId)).includes('after'));
+    expect(only.facts('shard.deposed')).toEqual([]);
   }, 60_000);
 
   it('SIGTERM releases at once: nobody has to find out', async () => {

@@ -456,6 +456,70 @@ describe('ShardActor', () => {
     });
   });
 
+  it('abandoned while it commits, it lets nothing out when the answer comes after all (S8)', async () => {
+    const world = newWorld();
+    const old = await world.process().start();
+    const open = world.store.gateNext();
+    publishChat(world);
+    await turn();
+    old.actor.abandon();
+    open();
+    expect(await old.ended).toBe('stopped');
+    expect(world.store.shard(SHARD).transcripts.get(CHAT)?.size).toBe(2);
+    expect([world.replies.sent, world.gms.ids(), world.log.openReaders]).toEqual([[], [], 0]);
+    // The next one does.
+    await world.process().start();
+    expect(world.gms.ids()).toEqual([`${MIRA}:1`]);
+  });
+
+  it('abandoned while it acquires, it takes nothing from the one that runs the shard by then (S8)', async () => {
+    const world = newWorld();
+    publishChat(world);
+    const process = world.process();
+    const open = world.store.gateNext();
+    await process.start();
+    process.actor.abandon();
+    const added: number[] = [];
+    const addShard = process.dispatcher.addShard.bind(process.dispatcher);
+    process.dispatcher.addShard = (...args) => {
+      added.push(args[1]);
+      addShard(...args);
+    };
+    open();
+    expect(await process.ended).toBe('stopped');
+    expect([added, world.log.openReaders]).toEqual([[], 0]);
+  });
+
+  it('stops also when it is told to in the middle of an audit', async () => {
+    const world = newWorld();
+    const process = await world.process().start();
+    void process.actor.audit();
+    // The audit has begun, and its reads are under way.
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(await process.actor.stop()).toBe('stopped');
+  });
+
+  it('tells how far it is while it passes over what is folded, because no checkpoint shows that', async () => {
+    const world = newWorld();
+    const first = await world.process().start();
+    publishChat(world);
+    for (let i = 0; i < 5; i++) world.publish(message(CHAT, `text ${i}`));
+    await world.clock.advance(60_000);
+    const last = world.publish(message(CHAT, 'lost'));
+    await turn();
+    await first.actor.stop();
+    world.log.truncate(last - 1);
+    const told: unknown[] = [];
+    const hold = world.store.hold.bind(world.store);
+    world.store.hold = (shard, on, at) => {
+      told.push(at ?? on);
+      return hold(shard, on, at);
+    };
+    const second = await world.process().start();
+    expect(told).toEqual([true, { term: second.actor.term, step: 1 }, false]);
+  });
+
   describe('progress', () => {
     it('an idle shard is not stuck, however long', async () => {
       const world = newWorld();

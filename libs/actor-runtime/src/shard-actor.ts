@@ -469,7 +469,7 @@ export class ShardActor {
     await this.refuseRecords(batch);
     await this.noteOptions(batch);
     const saved = await this.commit(batch, checkpoint);
-    // S8
+    // S9
     if (this.abandoned) return 'stopped';
     if (saved === 'conflict') {
       this.deps.meter.count('commitConflicts');
