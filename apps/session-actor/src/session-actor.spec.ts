@@ -417,7 +417,7 @@ describe('session-actor as a process', () => {
     } finally {
       wayOfA.close();
     }
-  }, 60_000);
+  }, 120_000);
 
   it('a timer that Redis has lost is found, told of, and put back', async () => {
     const only = await new ActorProcess('node-a').ready();
