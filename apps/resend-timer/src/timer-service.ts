@@ -1,9 +1,8 @@
-import { ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
+import { LogClock, MeasuredFires, ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
 import { connectBus, LogAppender, ShardLog, waitFor, waitForShardCount } from '@flexpush/nats-bus';
 import { type CheckResult, type Clock, type ServiceContext, systemClock } from '@flexpush/process';
 import { connectRedis, TimerStore, type RedisConnection } from '@flexpush/redis-store';
 import type { TimerConfig } from './config';
-import { LogClock, MeasuredFires } from './log-clock';
 import { createMetrics } from './metrics';
 
 type Bus = Awaited<ReturnType<typeof connectBus>>;

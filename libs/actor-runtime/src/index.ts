@@ -1,6 +1,7 @@
 export * from './checkpoint';
 export { Dispatcher, type DispatcherSettings } from './dispatcher';
 export { differingShards, type PlaceInLog } from './log-comparison';
+export { LogClock, MeasuredFires } from './log-clock';
 export { Ownership, type OwnershipSettings } from './ownership';
 export * from './ports';
 export {

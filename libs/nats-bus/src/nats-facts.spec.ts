@@ -14,7 +14,8 @@ import {
   type NatsFacts,
   type StreamFacts,
 } from './nats-facts';
-import { ensureStreams, waitFor } from './streams';
+import { ensureStreams } from './streams';
+import { waitFor } from './waiting';
 
 const MIB = 1_048_576;
 const TIMEOUT = { timeoutMs: 3_000 };

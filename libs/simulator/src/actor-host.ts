@@ -7,9 +7,12 @@ import {
   type PushResults,
 } from '@flexpush/contracts';
 import {
+  differingShards,
   Dispatcher,
   Ownership,
+  ProgressWatch,
   ShardActor,
+  Watchdog,
   type Commit,
   type GmsTransport,
   type LogReader,
@@ -26,6 +29,8 @@ const HEARTBEAT_MS = 250;
 const DEAD_AFTER_MS = 1_500;
 const DISPATCH_TIMEOUT_MS = 2_000;
 const SWEEP_MS = 1_000;
+const STUCK_AFTER_MS = 3_000;
+const SETTLE_DEADLINE_MS = 5_000;
 
 /** A session-actor process: the real runtime on the world's ports. */
 export class ActorHost {
@@ -34,6 +39,8 @@ export class ActorHost {
   private readonly meter = new MemoryMeter();
   private readonly dispatcher: Dispatcher;
   private readonly ownership: Ownership;
+  private readonly progress: ProgressWatch;
+  private readonly watchdog: Watchdog;
   private differences = new Map<number, string>();
   private stopWatching: () => void = () => undefined;
 
@@ -52,7 +59,7 @@ export class ActorHost {
         nodeId: name,
         alias: '101',
         unsettledPerShardMax: 200,
-        settleDeadlineMs: 5_000,
+        settleDeadlineMs: SETTLE_DEADLINE_MS,
         settleLingerMs: 500,
         unreachableMs: 3_000,
         gmsNodesMax: 10,
@@ -79,9 +86,19 @@ export class ActorHost {
         shardCount: SHARDS,
         heartbeatIntervalMs: HEARTBEAT_MS,
         deadAfterMs: DEAD_AFTER_MS,
-        stuckAfterMs: 3_000,
+        stuckAfterMs: STUCK_AFTER_MS,
         peersMax: 10,
       },
+    );
+    const { ownership, dispatcher } = this;
+    const store = this.shardStore();
+    this.progress = new ProgressWatch(
+      { log: this.shardLog(), store, ownership, clock, logger, meter },
+      { shardCount: SHARDS, stuckAfterMs: STUCK_AFTER_MS },
+    );
+    this.watchdog = new Watchdog(
+      { store, ownership, dispatcher, clock, logger, meter },
+      { settleDeadlineMs: SETTLE_DEADLINE_MS },
     );
   }
 
@@ -99,10 +116,16 @@ export class ActorHost {
     network.subscribe(host, subjects.registryViewChanged, (message) => {
       dispatcher.setView(JSON.parse(message.text()) as GmsView);
     });
-    this.stopWatching = world.leases.watch((shard, lease, term) =>
-      network.tell(host, () => ownership.seeLease(shard, lease, term), world.lateConsumers.get(name)),
+    this.stopWatching = world.leases.watch((shard, { lease, term, leftOut }) =>
+      network.tell(
+        host,
+        () => ownership.seeLease(shard, lease, term, leftOut),
+        world.lateConsumers.get(name),
+      ),
     );
     ownership.start();
+    this.progress.start();
+    this.watchdog.start();
     host.clock.after(SWEEP_MS, () => void this.sweep());
   }
 
@@ -137,6 +160,9 @@ export class ActorHost {
       if (before.get(actor.shard) === difference) this.ownership.depose(actor.shard, 'checkpoint-differs');
       else this.differences.set(actor.shard, difference);
     });
+    const places = this.ownership.actors().flatMap((actor) => actor.place() ?? []);
+    const differing = await differingShards(this.shardLog(), places).catch(() => []);
+    for (const shard of differing) this.ownership.depose(shard, 'log-differs');
   }
 
   private createActor(shard: number, term: number): ShardActor {
@@ -177,6 +203,7 @@ export class ActorHost {
     const { network, log, off } = world;
     return {
       state: network.nats(host, log.state.bind(log)),
+      timeOf: network.nats(host, log.timeOf.bind(log)),
       lastSeqOf: network.nats(host, async (shard: number) => {
         // Without a barrier the owner takes itself for caught up from the start.
         if (off.has('barrier')) return Number(world.store.shard(shard).checkpoint.split('|')[1] ?? 0);
@@ -233,6 +260,11 @@ export class ActorHost {
       hold: redis(store.hold.bind(store)),
       oldestSnapshots: redis(store.oldestSnapshots.bind(store)),
       noteSnapshots: redis(store.noteSnapshots.bind(store)),
+      standings: redis(store.standings.bind(store)),
+      firstTimers: redis(store.firstTimers.bind(store)),
+      probeWrite: redis(store.probeWrite.bind(store)),
+      someSessions: redis(store.someSessions.bind(store)),
+      timerScores: redis(store.timerScores.bind(store)),
     };
   }
 

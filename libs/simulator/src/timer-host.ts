@@ -1,4 +1,4 @@
-import { ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
+import { LogClock, MeasuredFires, ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
 import { MemoryLogger } from '@flexpush/actor-runtime/testing';
 import { appendFrom } from './actor-host';
 import { Host } from './host';
@@ -24,10 +24,15 @@ export class TimerHost {
     const host = (this.host = new Host(name, world.time));
     const { network, store } = world;
     const log = new MemoryLogger();
+    const clock = new LogClock(host.clock);
     this.claimer = new TimerClaimer({
       store: { claimDue: network.redis(host, store.claimDue.bind(store)) },
-      fires: { append: appendFrom(world, host) },
-      clock: host.clock,
+      fires: new MeasuredFires({
+        fires: { append: appendFrom(world, host) },
+        timeOf: network.nats(host, world.log.timeOf.bind(world.log)),
+        clock,
+      }),
+      clock,
       log,
       metrics: {
         claimed: count,

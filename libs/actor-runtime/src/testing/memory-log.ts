@@ -65,7 +65,11 @@ export class MemoryLog implements ShardLog, Appender {
   }
 
   timeOf(seq: number): Promise<number | undefined> {
-    return Promise.resolve(this.messages.find((message) => message.seq === seq)?.atMs);
+    for (const messages of this.shards.values()) {
+      const found = messages.findLast((message) => message.seq <= seq);
+      if (found?.seq === seq) return Promise.resolve(found.atMs);
+    }
+    return Promise.resolve(undefined);
   }
 
   read(options: { shard: number; fromSeq: number }): Promise<LogReader> {

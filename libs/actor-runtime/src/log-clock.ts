@@ -1,4 +1,4 @@
-import type { Clock } from '@flexpush/process';
+import type { Clock } from './ports';
 import type { FireLog } from './timer-claimer';
 
 /** A wall clock that moves by more against the monotonic one, between two looks, was set and not slewed. */
