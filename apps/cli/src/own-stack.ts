@@ -25,7 +25,7 @@ export async function withOwnStack<T>(
     process.once('SIGINT', interrupted);
     process.once('SIGTERM', interrupted);
     try {
-      await setOptions(stack.nats.url, settings.options);
+      await setOptions(stack.natsUrl, settings.options);
       await untilReady(stack);
       return await task(stack);
     } finally {

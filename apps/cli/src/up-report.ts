@@ -39,11 +39,19 @@ export function printUpReport(stack: Stack): void {
         String(service.pid),
         service.urls['http'] ?? '',
       ]),
-      ['nats', 'nats', String(run.nats.pid), run.nats.url],
-      ['redis', 'redis', String(run.redis.pid), run.redis.url],
+      ...run.servers.map(({ name, kind, pid, port }) => [
+        name,
+        kind,
+        String(pid),
+        `${kind === 'nats' ? 'nats' : 'redis'}://127.0.0.1:${port}`,
+      ]),
     ],
   );
   printLine();
+  if (run.servers.length > 2) {
+    printLine(`NATS:  ${stack.natsUrl}`);
+    printLine(`Redis: ${stack.redisUrl}`);
+  }
   printLine(`Logs:  ${stack.dir}/logs/<name>.log`);
   if (stack.chatApiUrl !== undefined) {
     printLine();

@@ -1,12 +1,15 @@
 import {
   defaultStackDir,
+  type NatsServerCount,
   prepareStack,
+  type RedisTopology,
   type ServiceKind,
   type Stack,
   type StackOptions,
 } from '@flexpush/stack';
 import { type Command, InvalidArgumentError } from 'commander';
 import { paint, printJson, printLine, printProgress } from './output';
+import { withTopology } from './topology-options';
 import { seedOptions } from './seed-options';
 import { ALLOW_SUBSCRIBE_COMMAND, chatCurl, describeEvent, printUpReport } from './up-report';
 import { watchStopSignals } from './up-signals';
@@ -19,6 +22,8 @@ export interface UpOptions {
   readonly chatApis: number;
   readonly groups?: readonly string[];
   readonly shards?: number;
+  readonly redis?: RedisTopology;
+  readonly natsServers?: NatsServerCount;
   readonly dir: string;
   readonly chatApiPort?: number;
   readonly receiverPort?: number;
@@ -35,9 +40,10 @@ export interface UpDependencies {
 }
 
 export function registerUp(program: Command): void {
-  program
+  const up = program
     .command('up')
-    .description('Start redis, nats and all services on this machine and stay until Ctrl-C.')
+    .description('Start redis, nats and all services on this machine and stay until Ctrl-C.');
+  withTopology(up)
     .option('--session-actors <n>', 'session actors, which own the shards', parseCount, 1)
     .option('--gms-nodes <n>', 'GMS nodes, which deliver pushes', parseCount, 1)
     .option('--resend-timers <n>', 'resend timers', parseCount, 1)
@@ -56,8 +62,8 @@ export function registerUp(program: Command): void {
     .option('--dir <folder>', 'folder for data, logs, run.json and state.json', defaultStackDir)
     .option('--chat-api-port <port>', 'port of the first chat-api (default: 8080 or a free one)', parsePort)
     .option('--receiver-port <port>', 'port of the sample receiver (default: 8090 or a free one)', parsePort)
-    .option('--nats-port <port>', 'port of nats (default: 4222 or a free one)', parsePort)
-    .option('--redis-port <port>', 'port of redis (default: 6379 or a free one)', parsePort)
+    .option('--nats-port <port>', 'port of the first nats (default: 4222 or a free one)', parsePort)
+    .option('--redis-port <port>', 'port of the first redis (default: 6379 or a free one)', parsePort)
     .option('--log-level <level>', 'log level of the services')
     .option('--json', 'print one JSON object with what runs, when all is healthy')
     .addHelpText(
@@ -119,6 +125,8 @@ function stackOptionsOf(options: UpOptions, dependencies: UpDependencies): Stack
     },
     ...(options.groups === undefined ? {} : { groups: options.groups }),
     ...(options.shards === undefined ? {} : { shards: options.shards }),
+    redis: options.redis,
+    natsServers: options.natsServers,
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
     ...(dependencies.entryOf === undefined ? {} : { entryOf: dependencies.entryOf }),
     ports: {
@@ -130,7 +138,7 @@ function stackOptionsOf(options: UpOptions, dependencies: UpDependencies): Stack
     preferWellKnownPorts: true,
     onHealthy: async (stack) => {
       if (stack.receiverUrl === undefined) return;
-      await dependencies.seedOptions(stack.nats.url, stack.receiverUrl, stack.previousReceiverUrl);
+      await dependencies.seedOptions(stack.natsUrl, stack.receiverUrl, stack.previousReceiverUrl);
     },
     onEvent: (event) => {
       const line = describeEvent(event);

@@ -6,6 +6,7 @@ export type StackErrorCode =
   | 'process-exited'
   | 'not-ready'
   | 'shards-fixed'
+  | 'nats-servers-fixed'
   | 'state-unreadable'
   | 'entry-missing'
   | 'invalid-options';

@@ -5,7 +5,7 @@ import { inheritedEnvironment } from './config';
 import { findExecutable } from './executable';
 import { ManagedProcess, type ProcessSpec } from './managed-process';
 import { freePort, LOOPBACK } from './port';
-import { exchange } from './probe';
+import { exchange, listensOn } from './probe';
 import { renderTemplate } from './template';
 
 export const DEFAULT_SHARDS = 64;
@@ -17,11 +17,23 @@ export interface NatsConf {
   readonly storeDir: string;
   readonly pidFile: string;
   readonly shards: number;
+  readonly cluster?: NatsClusterConf | undefined;
+}
+
+/** How the servers of a cluster find each other. */
+export interface NatsClusterConf {
+  /** Where this server listens for the others. */
+  readonly routePort: number;
+  /** Of all the servers, this one included. */
+  readonly routePorts: readonly number[];
 }
 
 export interface NatsServerOptions {
   /** Folder for the configuration, the JetStream store, pid file and log. */
   readonly dir: string;
+  /** Of the process; `nats` by default. In a cluster also of the server, which must keep it over restarts. */
+  readonly name?: string;
+  readonly cluster?: NatsClusterConf;
   /** A free one by default. */
   readonly port?: number;
   /** Shard count of the mapping from `flexpush.event.*`; 64 by default. */
@@ -53,7 +65,14 @@ export function renderNatsConf(conf: NatsConf): string {
     STORE_DIR: conf.storeDir,
     PID_FILE: conf.pidFile,
     SHARDS: String(conf.shards),
+    CLUSTER: conf.cluster === undefined ? '' : renderCluster(conf.cluster),
   });
+}
+
+/** One line, as values of the template must be. */
+function renderCluster({ routePort, routePorts }: NatsClusterConf): string {
+  const routes = routePorts.map((port) => `"nats://${LOOPBACK}:${port}"`).join(', ');
+  return `cluster { name: "flexpush", listen: "${LOOPBACK}:${routePort}", routes: [${routes}] }`;
 }
 
 /** Starts nats-server on loopback and resolves when JetStream is there. Throws a StackError with its log otherwise. */
@@ -67,7 +86,9 @@ export async function startNats(options: NatsServerOptions): Promise<NatsServer>
 export async function prepareNats(options: NatsServerOptions): Promise<NatsServer> {
   const dir = resolve(options.dir);
   const port = options.port ?? (await freePort());
-  const serverName = `flexpush-${randomBytes(6).toString('hex')}`;
+  const { cluster, name = 'nats' } = options;
+  // The servers of a cluster know each other by name, and their streams too; alone it only has to be unique.
+  const serverName = cluster === undefined ? `flexpush-${randomBytes(6).toString('hex')}` : name;
   const confFile = join(dir, 'nats.conf');
   const pidFile = join(dir, 'nats.pid');
   mkdirSync(dir, { recursive: true });
@@ -80,11 +101,12 @@ export async function prepareNats(options: NatsServerOptions): Promise<NatsServe
       storeDir: join(dir, 'store'),
       pidFile,
       shards: options.shards ?? DEFAULT_SHARDS,
+      cluster,
     }),
   );
   return new NatsServer(
     {
-      name: 'nats',
+      name,
       kind: 'nats',
       command: findExecutable('nats-server'),
       args: ['--config', confFile],
@@ -93,7 +115,7 @@ export async function prepareNats(options: NatsServerOptions): Promise<NatsServe
       commandPart: confFile,
       logFile: options.logFile ?? join(dir, 'nats.log'),
       pidFile,
-      probe: () => isNatsReady(port, serverName),
+      probe: async (pid) => listensOn(pid, port) && (await isNatsReady(port, serverName)),
       readyTimeoutMs: options.readyTimeoutMs ?? 30_000,
       stopGraceMs: options.stopGraceMs ?? 10_000,
       holdStdin: false,
@@ -113,5 +135,26 @@ async function isNatsReady(port: number, serverName: string): Promise<boolean> {
   if (typeof info !== 'object' || info === null) return false;
   return (
     'jetstream' in info && info.jetstream === true && 'server_name' in info && info.server_name === serverName
+  );
+}
+
+/**
+ * Whether JetStream answers through this server. In a cluster it does so when the servers have found each other and have
+ * elected one of them to lead.
+ */
+export async function isJetStreamReady(port: number): Promise<boolean> {
+  const inbox = '_INBOX.flexpush-start';
+  const ask = [
+    'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}',
+    `SUB ${inbox} 1`,
+    `PUB $JS.API.INFO ${inbox} 0`,
+    '',
+    '',
+  ].join('\r\n');
+  const answer = await exchange({ host: LOOPBACK, port }, ask, (text) => /\r\nH?MSG /.test(text));
+  return (
+    answer !== undefined &&
+    /"type":"io\.nats\.jetstream\.api\.v1\.account_info_response"/.test(answer) &&
+    !answer.includes('"error"')
   );
 }

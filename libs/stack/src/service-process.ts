@@ -30,7 +30,7 @@ export const commonEnvNames = [
 export const kindEnvNames: Readonly<Record<ServiceKind, readonly string[]>> = {
   'chat-api': ['FLEXPUSH_KEY_SECRET'],
   'resend-timer': [],
-  'session-actor': ['FLEXPUSH_SHARDS', 'FLEXPUSH_ALIAS'],
+  'session-actor': ['FLEXPUSH_SHARDS', 'FLEXPUSH_ALIAS', 'FLEXPUSH_STREAM_REPLICAS'],
   'gms-node': ['FLEXPUSH_GMS_GROUP'],
   'gms-registry': [],
   'sample-receiver': ['RECEIVER_DELAY_MS'],

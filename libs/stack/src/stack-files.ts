@@ -3,6 +3,8 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import { errnoOf, StackError } from './errors';
 import { isAlive, startTicksOf } from './leftover';
+import type { RedisTopology } from './redis-group';
+import type { NatsServerCount } from './stack-options';
 
 /** What runs, as `run.json` says it. */
 export interface RunFile {
@@ -12,8 +14,18 @@ export interface RunFile {
     readonly pid: number;
     readonly urls: Readonly<Record<string, string>>;
   }[];
+  /** How to reach it, and the pid of its only or first server. */
   readonly nats: { readonly url: string; readonly pid: number };
   readonly redis: { readonly url: string; readonly pid: number };
+  /** Every server of the two, sentinels included. */
+  readonly servers: readonly ServerRun[];
+}
+
+export interface ServerRun {
+  readonly name: string;
+  readonly kind: 'nats' | 'redis' | 'sentinel';
+  readonly pid: number;
+  readonly port: number;
 }
 
 /** What must survive between starts. */
@@ -22,6 +34,9 @@ export interface StackState {
   /** 32 bytes in hex; signs the keys that customers hold, so another one would lock them out. */
   readonly keySecret: string;
   readonly shards: number;
+  /** Left out by releases that knew one of each only. */
+  readonly natsServers?: NatsServerCount;
+  readonly redis?: RedisTopology;
   /** Ports by process name, taken again when free. */
   readonly ports: Readonly<Record<string, number>>;
   /** Node ids by process name. */

@@ -1,5 +1,6 @@
 import type { Environment } from './config';
 import { StackError } from './errors';
+import type { RedisTopology } from './redis-group';
 import type { Stack } from './stack';
 import { type ServiceKind, serviceKinds } from './service-process';
 import type { SupervisorEvent } from './supervisor';
@@ -18,9 +19,17 @@ export interface AskedPorts {
   readonly redis?: number | undefined;
 }
 
+export const redisTopologies: readonly RedisTopology[] = ['single', 'sentinel', 'cluster'];
+export const natsServerCounts = [1, 3] as const;
+export type NatsServerCount = (typeof natsServerCounts)[number];
+
 export interface StackOptions {
   /** Folder of everything that the stack writes. */
   readonly dir: string;
+  /** As at the last start of the folder, `single` at its first. Redis may change: it is folded from the log again. */
+  readonly redis?: RedisTopology | undefined;
+  /** Three are a JetStream cluster with three replicas of all. Fixed at the first start of a folder; 1 by default. */
+  readonly natsServers?: NatsServerCount | undefined;
   /** How many of each; one of each by default. */
   readonly counts?: Partial<Record<ServiceKind, number>>;
   /** GMS node groups, assigned to the nodes in turn; `default` by default. */
@@ -69,6 +78,14 @@ export function checkStackOptions(options: StackOptions): void {
       );
     }
   }
+  const { redis, natsServers } = options;
+  if (redis !== undefined && !redisTopologies.includes(redis))
+    throw new StackError('invalid-options', `redis must be one of ${redisTopologies.join(', ')}`);
+  if (natsServers !== undefined && !natsServerCounts.includes(natsServers))
+    throw new StackError(
+      'invalid-options',
+      `the number of NATS servers must be ${natsServerCounts.join(' or ')}`,
+    );
   const { shards } = options;
   if (shards !== undefined && !(Number.isSafeInteger(shards) && shards >= 1 && shards <= SHARDS_MAX)) {
     throw new StackError('invalid-options', `the number of shards must be from 1 to ${SHARDS_MAX}`);

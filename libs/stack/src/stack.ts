@@ -3,8 +3,10 @@ import { join, resolve } from 'node:path';
 import { StackError } from './errors';
 import { endLeftover } from './leftover';
 import type { ManagedProcess } from './managed-process';
-import { type NatsServer, prepareNats } from './nats-server';
-import { prepareRedis, type RedisServer } from './redis-server';
+import { type NatsGroup, prepareNatsGroup } from './nats-group';
+import type { NatsServer } from './nats-server';
+import { lastMasterPort, prepareRedisGroup, type RedisGroup } from './redis-group';
+import type { RedisServer } from './redis-server';
 import {
   entryOfKind,
   prepareService,
@@ -12,7 +14,15 @@ import {
   serviceKinds,
   type ServiceProcess,
 } from './service-process';
-import { lockStack, readState, type RunFile, writeJsonAtomically, writeState } from './stack-files';
+import {
+  lockStack,
+  readState,
+  type RunFile,
+  type ServerRun,
+  type StackState,
+  writeJsonAtomically,
+  writeState,
+} from './stack-files';
 import { checkStackOptions, type StackOptions } from './stack-options';
 import { planStack, type ServicePlan, type StackPlan } from './stack-plan';
 import { Supervisor } from './supervisor';
@@ -24,8 +34,8 @@ interface StackParts {
   readonly dir: string;
   readonly options: StackOptions;
   readonly plan: StackPlan;
-  readonly redis: RedisServer;
-  readonly nats: NatsServer;
+  readonly redis: RedisGroup;
+  readonly nats: NatsGroup;
   readonly services: readonly ServiceProcess[];
   readonly previousReceiverUrl: string | undefined;
   readonly unlock: () => void;
@@ -40,20 +50,22 @@ interface StackParts {
  */
 export class Stack {
   readonly dir: string;
-  readonly redis: RedisServer;
-  readonly nats: NatsServer;
+  /** The servers of Redis and of NATS: one or several of each. */
+  readonly redisGroup: RedisGroup;
+  readonly natsGroup: NatsGroup;
   readonly services: readonly ServiceProcess[];
   readonly keySecret: string;
   readonly shards: number;
   /** Where the first receiver listened at the last start of this folder; undefined at the first start. */
   readonly previousReceiverUrl: string | undefined;
   private readonly supervisor: Supervisor | undefined;
+  private readonly stopping = new AbortController();
   private stopped: Promise<void> | undefined;
 
   constructor(private readonly parts: StackParts) {
     this.dir = parts.dir;
-    this.redis = parts.redis;
-    this.nats = parts.nats;
+    this.redisGroup = parts.redis;
+    this.natsGroup = parts.nats;
     this.services = parts.services;
     this.keySecret = parts.plan.state.keySecret;
     this.shards = parts.plan.state.shards;
@@ -64,6 +76,30 @@ export class Stack {
         parts.options.onEvent?.(event);
       });
     }
+  }
+
+  /** As `FLEXPUSH_NATS_URL` and `FLEXPUSH_REDIS_URL` take them. */
+  get natsUrl(): string {
+    return this.natsGroup.url;
+  }
+
+  get redisUrl(): string {
+    return this.redisGroup.url;
+  }
+
+  /** The only NATS server, or the first of several. */
+  get nats(): NatsServer {
+    return this.natsGroup.servers[0] as NatsServer;
+  }
+
+  /** The only Redis server, or the first of several. */
+  get redis(): RedisServer {
+    return this.redisGroup.servers[0] as RedisServer;
+  }
+
+  /** Every server, sentinels included. */
+  get servers(): readonly (NatsServer | RedisServer)[] {
+    return [...this.natsGroup.servers, ...this.redisGroup.servers, ...this.redisGroup.sentinels];
   }
 
   /** `http://127.0.0.1:<port>` of the first chat-api; undefined without one. */
@@ -96,36 +132,54 @@ export class Stack {
         pid: service.currentPid ?? 0,
         urls: urlsOf(service),
       })),
-      nats: { url: this.nats.url, pid: this.nats.currentPid ?? 0 },
-      redis: { url: this.redis.url, pid: this.redis.currentPid ?? 0 },
+      nats: { url: this.natsUrl, pid: this.nats.currentPid ?? 0 },
+      redis: { url: this.redisUrl, pid: this.redis.currentPid ?? 0 },
+      servers: this.servers.map(({ name, kind, port, currentPid }) => ({
+        name,
+        kind: kind as ServerRun['kind'],
+        pid: currentPid ?? 0,
+        port,
+      })),
     };
   }
 
   /** Starts everything and resolves when all are healthy. Throws what failed first; the caller then calls `stop()`. */
   async start(): Promise<void> {
     const { options } = this.parts;
-    await this.startAll([this.redis, this.nats]);
+    await this.startServers();
     await this.startAll(this.services);
     if (this.stopped !== undefined) return;
     await options.onHealthy?.(this);
     if (this.stopped !== undefined) return;
-    for (const process of [this.redis, this.nats, ...this.services]) this.supervisor?.watch(process);
+    for (const process of [...this.servers, ...this.services]) this.supervisor?.watch(process);
     this.writeRun();
     options.onEvent?.({ kind: 'healthy', name: 'all' });
   }
 
   /** Stops everything in order: what takes work in goes first, nats and redis last. May be called more than once. */
   stop(): Promise<void> {
+    this.stopping.abort();
     this.stopped ??= this.stopAll();
     return this.stopped;
   }
 
   /** Kills everything at once. */
   async killNow(): Promise<void> {
-    const all = [...this.services, this.nats, this.redis];
+    const all = [...this.services, ...this.servers];
     // Told to stop first, so that nothing counts as a crash and nothing is restarted.
     await Promise.all(all.map((process) => process.stop(0)));
     await this.stop();
+  }
+
+  private async startServers(): Promise<void> {
+    const { redisGroup, natsGroup } = this;
+    const { signal } = this.stopping;
+    await this.startAll([...redisGroup.servers, ...natsGroup.servers]);
+    if (signal.aborted) return;
+    await Promise.all([redisGroup.form(signal), natsGroup.form(signal)]);
+    if (redisGroup.sentinels.length === 0 || signal.aborted) return;
+    await this.startAll(redisGroup.sentinels);
+    await redisGroup.formSentinels(signal);
   }
 
   private async startAll(processes: readonly ManagedProcess[]): Promise<void> {
@@ -146,11 +200,13 @@ export class Stack {
     const supervised = this.supervisor?.stop();
     try {
       for (const kind of serviceKinds) await this.stopGroup(this.servicesOf(kind));
-      await this.stopGroup([this.nats]);
-      await this.stopGroup([this.redis]);
+      await this.stopGroup(this.natsGroup.servers);
+      // Before the servers that they watch: a stop is no death.
+      await this.stopGroup(this.redisGroup.sentinels);
+      await this.stopGroup(this.redisGroup.servers);
       // A restart that was under way when the stop came may have brought a process back.
       await supervised;
-      await Promise.all([...this.services, this.nats, this.redis].map((process) => process.stop()));
+      await Promise.all([...this.services, ...this.servers].map((process) => process.stop()));
     } finally {
       this.parts.unlock();
     }
@@ -180,10 +236,18 @@ export async function prepareStack(options: StackOptions): Promise<Stack> {
   try {
     rmSync(join(dir, 'run.json'), { force: true });
     const previous = readState(dir);
-    await endLeftovers(dir, previous?.nodeIds ?? {});
+    await endLeftovers(dir, previous);
     const plan = await planStack({ ...options, dir }, previous);
+    const servers = await prepareServers(dir, options, { plan, previous });
     writeState(dir, plan.state);
-    return new Stack(await prepareParts(dir, options, plan, previous?.ports['sample-receiver-1'], unlock));
+    return new Stack({
+      dir,
+      options,
+      plan,
+      ...servers,
+      ...prepareServices(dir, options, { plan, previous }),
+      unlock,
+    });
   } catch (error) {
     unlock();
     throw error;
@@ -202,68 +266,79 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-async function prepareParts(
-  dir: string,
-  options: StackOptions,
-  plan: StackPlan,
-  previousReceiverPort: number | undefined,
-  unlock: () => void,
-): Promise<StackParts> {
-  const limits = {
+interface Planned {
+  readonly plan: StackPlan;
+  /** Of the start before. */
+  readonly previous: StackState | undefined;
+}
+
+function limitsOf(options: StackOptions) {
+  return {
     readyTimeoutMs: options.readyTimeoutMs ?? READY_TIMEOUT_MS,
     stopGraceMs: options.stopGraceMs ?? STOP_GRACE_MS,
   };
-  const logOf = (name: string) => join(dir, 'logs', `${name}.log`);
-  const redis = await prepareRedis({
-    dir: join(dir, 'redis'),
-    port: plan.redisPort,
-    logFile: logOf('redis'),
-    ...limits,
+}
+
+function logIn(dir: string, name: string): string {
+  return join(dir, 'logs', `${name}.log`);
+}
+
+async function prepareServers(
+  dir: string,
+  options: StackOptions,
+  { plan, previous }: Planned,
+): Promise<{ redis: RedisGroup; nats: NatsGroup }> {
+  const common = { dir, logOf: (name: string) => logIn(dir, name), ...limitsOf(options) };
+  const masterPort = lastMasterPort(dir);
+  const redis = await prepareRedisGroup({
+    ...common,
+    topology: plan.redis,
+    members: plan.redisMembers,
+    masterName: plan.redisMembers.find(({ name }) => previous?.ports[name] === masterPort)?.name,
   });
-  const nats = await prepareNats({
-    dir: join(dir, 'nats'),
-    port: plan.natsPort,
-    shards: plan.state.shards,
-    logFile: logOf('nats'),
-    ...limits,
-  });
+  const nats = await prepareNatsGroup({ ...common, members: plan.natsMembers, shards: plan.state.shards });
+  return { redis, nats };
+}
+
+function prepareServices(
+  dir: string,
+  options: StackOptions,
+  { plan, previous }: Planned,
+): Pick<StackParts, 'services' | 'previousReceiverUrl'> {
   const toService = (service: ServicePlan) =>
     prepareService({
       kind: service.kind,
       name: service.name,
       env: service.env,
       dir,
-      logFile: logOf(service.name),
+      logFile: logIn(dir, service.name),
       entry: (options.entryOf ?? entryOfKind)(service.kind),
       onLine:
         service.kind === 'sample-receiver' && options.onReceiverLine !== undefined
           ? (line) => options.onReceiverLine?.(line, service.name)
           : undefined,
-      ...limits,
+      ...limitsOf(options),
     });
+  const receiverPort = previous?.ports['sample-receiver-1'];
   return {
-    dir,
-    options,
-    plan,
-    redis,
-    nats,
     services: plan.services.map(toService),
-    previousReceiverUrl:
-      previousReceiverPort === undefined ? undefined : `http://127.0.0.1:${previousReceiverPort}`,
-    unlock,
+    previousReceiverUrl: receiverPort === undefined ? undefined : `http://127.0.0.1:${receiverPort}`,
   };
 }
 
+const SERVER_NAME = /^(redis|nats|sentinel)(-\d+)?$/;
+
 /** Ends processes of a launcher that was killed, before the ports are looked at, which they may still hold. */
-async function endLeftovers(dir: string, nodeIds: Readonly<Record<string, string>>): Promise<void> {
-  const servers = ['redis', 'nats'].map((name) =>
-    endLeftover({
-      pidFile: join(dir, name, `${name}.pid`),
-      cwd: join(dir, name),
-      commandPart: `${name}-server`,
-    }),
-  );
-  const services = Object.keys(nodeIds).map((name) =>
+async function endLeftovers(dir: string, previous: StackState | undefined): Promise<void> {
+  const servers = Object.keys(previous?.ports ?? {}).flatMap((name) => {
+    const kind = SERVER_NAME.exec(name)?.[1];
+    if (kind === undefined) return [];
+    // Sentinels are redis-servers too.
+    const program = kind === 'nats' ? 'nats' : 'redis';
+    const cwd = join(dir, name);
+    return endLeftover({ pidFile: join(cwd, `${program}.pid`), cwd, commandPart: `${program}-server` });
+  });
+  const services = Object.keys(previous?.nodeIds ?? {}).map((name) =>
     // The working directory is the proof; every service is a node program.
     endLeftover({ pidFile: join(dir, 'pids', `${name}.pid`), cwd: dir, commandPart: 'node' }),
   );

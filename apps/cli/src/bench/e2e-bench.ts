@@ -78,7 +78,7 @@ export async function runE2e(settings: E2eSettings): Promise<BenchResult> {
 
 async function measure(stack: Stack, chats: Map<string, Chat>, settings: E2eSettings): Promise<BenchResult> {
   const client = new ChatClient(stack.chatApiUrl ?? '');
-  const bus = await connectBus({ url: stack.nats.url, name: 'flexpush-bench' });
+  const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-bench' });
   const load = new Load(stack, bus, client, chats);
   try {
     printProgress(`starting ${settings.sessions} chats`);

@@ -59,7 +59,7 @@ async function tell(settings: DemoSettings, onStep: (step: DemoStep) => void): P
         ],
       },
       async (stack) => {
-        const bus = await connectBus({ url: stack.nats.url, name: 'flexpush-demo' });
+        const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-demo' });
         try {
           await new DemoStory(stack, bus, inbox, settings, onStep).tell();
         } finally {

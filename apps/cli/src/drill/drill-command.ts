@@ -1,10 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { NatsServerCount, RedisTopology } from '@flexpush/stack';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printJson, printLine, printTable, printVerdict } from '../output';
+import { withTopology } from '../topology-options';
 import { watchStopSignals } from '../up-signals';
 import { catalogue, findDrill } from './catalogue';
-import type { Drill } from './drill';
+import type { Drill, StackNeeds } from './drill';
 import type { DrillLimits } from './limits';
 import {
   canarySizes,
@@ -20,6 +22,8 @@ import { reportHtml } from './report-html';
 import { runDrill, type DrillResult, type DrillRunOutcome, type RunSettings } from './run-drill';
 
 interface RunOptions extends TargetOptions {
+  readonly redis?: RedisTopology;
+  readonly natsServers?: NatsServerCount;
   readonly sessions?: number;
   readonly rate?: number;
   readonly seconds?: number;
@@ -50,7 +54,7 @@ export function registerDrill(program: Command): void {
     .command('run')
     .description('Run one drill.')
     .argument('<name>', 'see "flexpush drill list"');
-  withLimits(withDrillTarget(withSizes(run), parsePort))
+  withLimits(withTopology(withDrillTarget(withSizes(run), parsePort)))
     .option('--json', 'print one JSON object as the last line')
     .option('--report <file.html>', 'write a page with the timeline and the results')
     .addHelpText('after', '\nExample:\n  $ npx flexpush drill run kill-owner --report kill-owner.html\n')
@@ -124,16 +128,31 @@ async function runOn(
   progress: Progress,
   stopped: AbortSignal,
 ): Promise<DrillRunOutcome> {
+  const needs = needsOf(drill, given);
   const running = runningTargetOf(drill, given, (text) => progress.note(text));
   const settings = settingsOf(drill, given, running);
   if (running === undefined) progress.phase('starting a stack of its own');
-  const target = running ?? (await OwnTarget.start(drill.needs, stopped, (text) => progress.note(text)));
+  const target = running ?? (await OwnTarget.start(needs, stopped, (text) => progress.note(text)));
   try {
     return await runDrill(settings, target, progress, stopped);
   } finally {
     if (running === undefined) progress.phase('stopping');
     await target.close();
   }
+}
+
+/** What the drill needs of its own stack, and what was asked for. Throws for what does not go together. */
+function needsOf({ name, needs }: Drill, given: RunOptions): StackNeeds {
+  const { redis, natsServers, target } = given;
+  if (redis === undefined && natsServers === undefined) return needs;
+  if (target !== undefined)
+    throw new Error('--redis and --nats-servers are for a stack of its own; leave --target out');
+  if (needs.proxied === true && ((redis ?? 'single') !== 'single' || natsServers === 3))
+    throw new Error(`${name} cuts one Redis and one NATS server off; it needs a stack with one of each`);
+  if (needs.redis !== undefined && redis === 'single')
+    throw new Error(`${name} needs --redis sentinel or cluster`);
+  if (needs.natsServers !== undefined && natsServers === 1) throw new Error(`${name} needs --nats-servers 3`);
+  return { ...needs, ...(redis && { redis }), ...(natsServers && { natsServers }) };
 }
 
 function settingsOf(drill: Drill, given: RunOptions, running: Target | undefined): RunSettings {

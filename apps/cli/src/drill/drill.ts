@@ -1,3 +1,4 @@
+import type { NatsServerCount, RedisTopology } from '@flexpush/stack';
 import type { DrillReceiver } from './drill-receiver';
 import type { Fault } from './history';
 import type { DrillLimits } from './limits';
@@ -5,8 +6,8 @@ import type { Target } from './target';
 
 /** What a stack of its own must have beyond several of each service. */
 export interface StackNeeds {
-  readonly redis?: 'single' | 'sentinel';
-  readonly natsServers?: 1 | 3;
+  readonly redis?: RedisTopology;
+  readonly natsServers?: NatsServerCount;
   /** One session-actor reaches NATS and Redis through proxies that can be cut. */
   readonly proxied?: boolean;
   /** Two receivers, of which the first is broken. */

@@ -26,9 +26,11 @@ export const serverDrills: readonly Drill[] = [
     needs: { redis: 'sentinel' },
     onTarget: 'processes',
     limits: { ...strictLimits, takeoverMs: 15_000 },
-    async run({ target, fault }) {
-      const master = await target.redisMaster?.();
-      if (!master) throw new Error('the target has no Redis master that could be told from its replicas');
+    async run({ target, fault, random }) {
+      const masters = (await target.redisMasters?.()) ?? [];
+      if (masters.length === 0)
+        throw new Error('the target has no Redis master that could be told from its replicas');
+      const master = pick(masters, random);
       fault(`kill ${master.name}, the master`, 'all');
       await master.kill();
     },
@@ -65,9 +67,12 @@ export const serverDrills: readonly Drill[] = [
     limits: { ...strictLimits, takeoverMs: 15_000, duplicated: RECONNECT_REPEATS },
     async run({ target, fault, logLeader }) {
       const leader = await logLeader();
-      const victim = (await target.victims('nats')).find(({ nodeId }) => nodeId === leader);
-      if (!victim) throw new Error(`the leader of the log, ${leader ?? 'unknown'}, is none of the target's`);
-      fault(`kill ${victim.name}, the leader of the log`, 'all');
+      if (leader === undefined) throw new Error('the target has one NATS server, which nobody can replace');
+      const victims = await target.victims('nats');
+      // Whoever kills by hand is told the name.
+      const victim = victims.find(({ nodeId }) => nodeId === leader || nodeId === undefined);
+      if (!victim) throw new Error(`the leader of the log, ${leader}, is none of the target's`);
+      fault(`kill ${leader}, the leader of the log`, 'all');
       await victim.kill();
     },
   },

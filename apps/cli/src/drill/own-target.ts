@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
-import { prepareStack, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
+import { prepareStack, redisCommand, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
 import type { StackNeeds } from './drill';
 import { Proxies } from './proxies';
-import { askRedis } from './raw-redis';
 import { Reviver } from './reviver';
 import type { Target, Victim, VictimKind } from './target';
 
@@ -48,13 +47,13 @@ export class OwnTarget implements Target {
     stopped: AbortSignal,
     onEvent: (text: string) => void,
   ): Promise<OwnTarget> {
-    if (needs.redis === 'sentinel' || needs.natsServers === 3)
-      throw new Error('this drill cannot run yet: a stack of its own has one Redis and one NATS server');
     const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
     const proxies = needs.proxied === true ? await Proxies.start() : undefined;
     const stack = await prepareStack({
       dir,
       counts,
+      redis: needs.redis,
+      natsServers: needs.natsServers,
       supervise: false,
       logLevel: 'warn',
       ...proxies?.stackOptions,
@@ -74,7 +73,7 @@ export class OwnTarget implements Target {
   }
 
   get natsUrl(): string {
-    return this.stack.nats.url;
+    return this.stack.natsUrl;
   }
 
   get chatApiUrls(): readonly string[] {
@@ -90,9 +89,14 @@ export class OwnTarget implements Target {
     return this.proxies;
   }
 
+  async redisMasters(): Promise<readonly Victim[]> {
+    const masters = await this.stack.redisGroup.masters();
+    return masters.map((server) => this.victim(server));
+  }
+
   async wipeRedis(): Promise<void> {
-    const { hostname, port } = new URL(this.stack.redis.url);
-    await askRedis({ host: hostname, port: Number(port) }, 'FLUSHALL');
+    const masters = await this.stack.redisGroup.masters();
+    await Promise.all(masters.map(({ port }) => redisCommand(port, 'FLUSHALL')));
   }
 
   async close(): Promise<void> {
@@ -115,13 +119,12 @@ export class OwnTarget implements Target {
         .servicesOf('session-actor')
         .map(({ url }) => waitHttpReady(url, { timeoutMs: READY_TIMEOUT_MS })),
     );
-    for (const process of [...this.stack.services, this.stack.nats, this.stack.redis])
-      this.reviver.watch(process);
+    for (const process of [...this.stack.services, ...this.stack.servers]) this.reviver.watch(process);
   }
 
   private processesOf(kind: VictimKind): readonly ManagedProcess[] {
-    if (kind === 'nats') return [this.stack.nats];
-    if (kind === 'redis') return [this.stack.redis];
+    if (kind === 'nats') return this.stack.natsGroup.servers;
+    if (kind === 'redis') return this.stack.redisGroup.servers;
     return this.stack.servicesOf(kind);
   }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dirname } from 'node:path';
-import { readRun, type RunFile } from '@flexpush/stack';
+import { readRun, redisMasters, type RunFile } from '@flexpush/stack';
 import type { Target, Victim, VictimKind } from './target';
 
 const BACK_TIMEOUT_MS = 60_000;
@@ -39,6 +39,13 @@ export class PidTarget implements Target {
         .filter(isItself)
         .map((process) => this.victim(process)),
     );
+  }
+
+  async redisMasters(): Promise<readonly Victim[]> {
+    const { servers } = this.run;
+    const ports = await redisMasters(servers);
+    const masters = servers.filter(({ kind, port }) => kind === 'redis' && ports.includes(port));
+    return masters.map(({ name, pid }) => this.victim({ name, pid, kind: 'redis' }));
   }
 
   close(): Promise<void> {
@@ -81,9 +88,8 @@ export function runFolderOf(path: string): string {
 }
 
 function processesOf(run: RunFile, kind: VictimKind): RunningProcess[] {
-  if (kind === 'nats' || kind === 'redis') return [{ name: kind, kind, pid: run[kind].pid }];
-  return run.services
-    .filter((service) => service.kind === kind)
+  return [...run.services, ...run.servers]
+    .filter((one) => one.kind === kind)
     .map(({ name, pid }) => ({ name, kind, pid }));
 }
 

@@ -27,8 +27,8 @@ export interface Target {
   /** Faults come when a person makes them, so no time is measured from them. */
   readonly isByHand?: boolean;
   victims(kind: VictimKind): Promise<readonly Victim[]>;
-  /** The Redis server that takes the writes; undefined where there is only one. */
-  redisMaster?: (() => Promise<Victim | undefined>) | undefined;
+  /** The Redis servers that take the writes, one or those of a cluster; undefined where they cannot be told. */
+  redisMasters?: (() => Promise<readonly Victim[]>) | undefined;
   /** Empties Redis; undefined where that is not ours to do. */
   wipeRedis?: (() => Promise<void>) | undefined;
   /** Cuts one session-actor off from NATS and Redis, and joins it again. */

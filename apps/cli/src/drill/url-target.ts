@@ -37,6 +37,12 @@ export class UrlTarget implements Target {
     return pods.filter(({ isReady }) => isReady).map(({ name }) => podVictim(name, kind, kubectl));
   }
 
+  /** A pod does not tell whether it is the master. */
+  get redisMasters(): Target['redisMasters'] {
+    const { kubectl, onAsk } = this.settings;
+    return kubectl ? undefined : () => Promise.resolve([askedVictim('redis', onAsk, 'the Redis master')]);
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }
@@ -69,13 +75,13 @@ async function untilReady(kubectl: Kubectl, kind: VictimKind, wanted: number): P
   }
 }
 
-function askedVictim(kind: VictimKind, onAsk: (text: string) => void): Victim {
+function askedVictim(kind: VictimKind, onAsk: (text: string) => void, who = `a ${kind}`): Victim {
   const ask = (what: string) => Promise.resolve(onAsk(`now ${what} yourself`));
   return {
     name: kind,
-    kill: () => ask(`kill a ${kind}`),
-    drain: () => ask(`stop a ${kind}`),
-    restart: () => ask(`restart a ${kind}`),
-    freeze: () => ask(`freeze a ${kind} (SIGSTOP) and let it go on`),
+    kill: () => ask(`kill ${who}`),
+    drain: () => ask(`stop ${who}`),
+    restart: () => ask(`restart ${who}`),
+    freeze: () => ask(`freeze ${who} (SIGSTOP) and let it go on`),
   };
 }

@@ -350,7 +350,7 @@ describe('Options', () => {
 
 describe('Timers', () => {
   it('live in Redis sorted sets, are claimed by the resend-timer service, and fire through the log', async () => {
-    const redis = connectRedis({ url: story.stack.redis.url });
+    const redis = connectRedis({ url: story.stack.redisUrl });
     const timer = story.stack.service('resend-timer-1');
     try {
       const chat = await story.chat();

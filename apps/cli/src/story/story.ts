@@ -130,8 +130,8 @@ export class Story {
     });
     try {
       const receiver = await startReceiver();
-      const bus = await connectBus({ url: stack.nats.url, name: 'story' });
-      const nats = (await connectBus({ url: stack.nats.url, name: 'agent-side' })).connection;
+      const bus = await connectBus({ url: stack.natsUrl, name: 'story' });
+      const nats = (await connectBus({ url: stack.natsUrl, name: 'agent-side' })).connection;
       const story = new Story(stack, receiver, bus, await openOptionStore(bus), nats, nats.jetstream());
       story.listen();
       await nats.flush();
@@ -200,7 +200,7 @@ export class Story {
   /** Runs the command line against this system. */
   async cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
     const program = join(root, 'apps', 'cli', 'dist', 'main.js');
-    return run([program, ...args, '--nats', this.stack.nats.url]);
+    return run([program, ...args, '--nats', this.stack.natsUrl]);
   }
 
   /** A request of the customer's web application. */
