@@ -60,8 +60,9 @@ function createClient(address: RedisAddress): Redis | Cluster {
           db,
           ...(username === undefined ? {} : { username }),
           ...(password === undefined ? {} : { password }),
-          // A failover is heard from the sentinels, not only found by a connection that breaks.
-          failoverDetector: true,
+          // Not by `failoverDetector`: one that hears of a failover while the client looks for the new master ends the
+          // client for good, in silence (ioredis 5.11). A dead, demoted or frozen master is noticed by its connection.
+          failoverDetector: false,
           sentinelRetryStrategy: backOff,
         }),
       );

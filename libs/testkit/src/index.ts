@@ -1,12 +1,23 @@
-export { freePort, startNats, startRedis, startStack, waitHttpReady } from '@flexpush/stack';
 export { damaged, hostileBytes, hostileText, hostileValue, watchUncaught } from './hostile';
-export type { NatsServer, RedisServer, ServiceProcess, Stack, StackOptions } from '@flexpush/stack';
+export { freePort, redisCommand, startNats, startRedis, startStack, waitHttpReady } from '@flexpush/stack';
+export type {
+  NatsGroup,
+  NatsServer,
+  RedisGroup,
+  RedisServer,
+  ServiceProcess,
+  Stack,
+  StackOptions,
+} from '@flexpush/stack';
 export { ManualClock, type Clock } from './manual-clock';
 export { Receiver, startReceiver, type RecordedPost } from './receiver';
 export {
   startTestNats,
+  startTestNatsCluster,
   startTestRedis,
+  startTestRedisGroup,
   temporaryFolder,
+  type TestGroup,
   type TestNats,
   type TestRedis,
 } from './test-servers';

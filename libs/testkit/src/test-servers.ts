@@ -1,7 +1,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type NatsServer, type RedisServer, startNats, startRedis } from '@flexpush/stack';
+import {
+  freeNatsMembers,
+  freeRedisMembers,
+  type NatsGroup,
+  type NatsServer,
+  prepareNatsGroup,
+  prepareRedisGroup,
+  type RedisGroup,
+  type RedisServer,
+  type RedisTopology,
+  startNats,
+  startRedis,
+} from '@flexpush/stack';
 
 export interface TestRedis {
   readonly server: RedisServer;
@@ -37,12 +49,49 @@ export async function startTestNats(options: { readonly shards?: number } = {}):
   return { server, url: server.url, storeDir: join(dir, 'store'), stop: () => stopAndRemove(server, dir) };
 }
 
+export interface TestGroup<Group> {
+  readonly group: Group;
+  readonly url: string;
+  /** Stops the servers and removes their folder. */
+  stop(): Promise<void>;
+}
+
+/** Redis servers of their own that are one: a master with a replica and sentinels, or a cluster. */
+export function startTestRedisGroup(topology: RedisTopology): Promise<TestGroup<RedisGroup>> {
+  return startGroup('redis', async (dir) =>
+    prepareRedisGroup({ dir, topology, members: await freeRedisMembers(topology), ...groupLimits }),
+  );
+}
+
+/** Three nats-servers of their own that are a JetStream cluster. */
+export function startTestNatsCluster(
+  options: { readonly shards?: number } = {},
+): Promise<TestGroup<NatsGroup>> {
+  return startGroup('nats', async (dir) =>
+    prepareNatsGroup({ dir, members: await freeNatsMembers(3), ...options, ...groupLimits }),
+  );
+}
+
+const groupLimits = { stopGraceMs: 2_000 };
+
+async function startGroup<
+  Group extends { readonly url: string; start(): Promise<void>; stop(): Promise<void> },
+>(name: string, prepare: (dir: string) => Promise<Group>): Promise<TestGroup<Group>> {
+  const dir = temporaryFolder(name);
+  const group = await orRemove(dir, async () => {
+    const prepared = await prepare(dir);
+    await prepared.start();
+    return prepared;
+  });
+  return { group, url: group.url, stop: () => stopAndRemove(group, dir) };
+}
+
 /** A new folder under the system's temporary folder; the caller removes it. Short, for unix sockets lie in it. */
 export function temporaryFolder(name: string): string {
   return mkdtempSync(join(tmpdir(), `fp-${name}-`));
 }
 
-async function stopAndRemove(server: RedisServer | NatsServer, dir: string): Promise<void> {
+async function stopAndRemove(server: { stop(): Promise<void> }, dir: string): Promise<void> {
   await server.stop();
   rmSync(dir, { recursive: true, force: true });
 }
