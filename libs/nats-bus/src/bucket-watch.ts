@@ -20,12 +20,17 @@ export interface BucketHandlers {
  * W2. So an entry may be told again; a key that was deleted meanwhile is told as deleted.
  * W3. Once a second the bucket is looked at. One that was made anew, or lost its end, makes the watch begin anew: its
  *     consumer went with the old bucket, in silence. A key that `complete` does not name any more was lost, not deleted.
+ * W4. A revision seen by a look and not told by the next one makes the watch begin anew:
+ *     its consumer went with that server of a cluster on which it lived, in silence.
  */
 export class BucketWatch {
   private watcher: QueuedIterator<KvEntry> | undefined;
   private stopped = false;
   private createdAt = '';
+  /** The newest that was told, or that stood when the watch was complete. */
   private lastRevision = 0;
+  /** The newest at the last look. */
+  private seenRevision = 0;
   private looking = false;
   private readonly forgetReconnects: () => void;
   private readonly looks: NodeJS.Timeout;
@@ -65,12 +70,16 @@ export class BucketWatch {
   private async watchOnce(onComplete: () => void): Promise<void> {
     const keys = new Set<string>();
     let isComplete = false;
-    this.createdAt = (await this.state()).createdAt;
+    const begin = await this.state();
+    this.createdAt = begin.createdAt;
     this.lastRevision = 0;
+    this.seenRevision = 0;
     this.handlers.begin?.();
     const watcher = await this.kv.watch({
       initializedFn: () => {
         isComplete = true;
+        // What stood there and is not told is gone by now.
+        this.lastRevision = Math.max(this.lastRevision, begin.lastRevision);
         this.bus.guard(() => this.handlers.complete?.(keys));
         onComplete();
       },
@@ -84,7 +93,7 @@ export class BucketWatch {
     }
   }
 
-  /** W3 */
+  /** W3, W4 */
   private async look(): Promise<void> {
     if (this.looking || !this.watcher || !this.bus.connected()) return;
     this.looking = true;
@@ -93,7 +102,9 @@ export class BucketWatch {
     this.looking = false;
     // No answer says nothing; and a watch that has begun anew meanwhile has looked for itself.
     if (!state || this.watcher !== watcher) return;
-    if (state.createdAt !== createdAt || state.lastRevision < lastRevision) watcher.stop();
+    const isAnother = state.createdAt !== createdAt || state.lastRevision < lastRevision;
+    if (isAnother || this.seenRevision > this.lastRevision) watcher.stop();
+    this.seenRevision = state.lastRevision;
   }
 
   private async state(): Promise<{ createdAt: string; lastRevision: number }> {

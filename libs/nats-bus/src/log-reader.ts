@@ -4,14 +4,13 @@ import {
   createInbox,
   DeliverPolicy,
   nanos,
-  NatsError,
   type JetStreamManager,
   type Msg,
   type MsgHdrs,
   type Subscription,
 } from 'nats';
 import { randomBytes } from 'node:crypto';
-import type { NatsBus } from './bus';
+import { parseJson, type NatsBus } from './bus';
 
 /** One message of a shard's log. It may hold several records. */
 export interface LogMessage {
@@ -36,6 +35,7 @@ const CONSUMER_INACTIVE_MS = 30_000;
 const REOPEN_DELAY_MS = 200;
 const CONSUMER_NOT_FOUND = 10_014;
 const NO_MESSAGE = 10_037;
+const PROBE_TIMEOUT_MS = 1_000;
 /** Newer servers end a pull with these words. */
 const PULL_ENDS = /batch completed|exceed/i;
 
@@ -49,7 +49,8 @@ const PULL_ENDS = /batch completed|exceed/i;
  *     word (2.9.10 does under load), and each pull has a reply subject of its own, so that the end of an old one is not
  *     taken for the end of the present one.
  * R3. When a pull stays silent for longer than three heartbeats and the server does not hold it any more, the consumer
- *     is made anew. So it is after a reconnect, in which every pull is lost.
+ *     is made anew. So it is when nobody answers for the consumer, as after the death of that server of a cluster on which
+ *     it lived, and after a reconnect, in which every pull is lost.
  * R4. No acks: the checkpoint is the ack.
  * R5. A consumer is made anew only while the last message that was heard still stands where it stood. Else the log was
  *     recreated or has lost its end, and may have grown beyond our place since: to read on there would pass over what
@@ -290,22 +291,22 @@ export class LogReader {
     const pull = await this.findPull(consumer);
     this.isProbing = false;
     if (!this.isPulling() || this.consumer !== consumer || this.lastHeardAtMs !== lastHeardAtMs) return;
-    // A busy server may not have come to the request yet, so one that is missing is looked for once more.
-    const isLost = pull === 'consumer-gone' || (pull === 'missing' && this.patienceMs > SILENCE_MS);
+    // A busy server may not have come to the request yet, so what is missing is looked for once more.
+    const isLost = pull === 'consumer-gone' || (pull !== 'held' && this.patienceMs > SILENCE_MS);
     this.patienceMs = Math.min(2 * this.patienceMs, SILENCE_MAX_MS);
     if (isLost) void this.reopen('silent', `${Math.round(silentMs)} ms`);
   }
 
-  /** Whether the server still holds our request for messages. */
-  private async findPull(consumer: string): Promise<'held' | 'missing' | 'consumer-gone' | 'unknown'> {
-    try {
-      const info = await this.jsm.consumers.info(LOG_STREAM, consumer);
-      return info.num_waiting > 0 ? 'held' : 'missing';
-    } catch (error) {
-      return error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND
-        ? 'consumer-gone'
-        : 'unknown';
-    }
+  /** Whether the server still holds our request for messages; 'no-answer' when nobody says so. */
+  private async findPull(consumer: string): Promise<'held' | 'missing' | 'consumer-gone' | 'no-answer'> {
+    const subject = `$JS.API.CONSUMER.INFO.${LOG_STREAM}.${consumer}`;
+    const answer = await this.bus.request(subject, '', { timeoutMs: PROBE_TIMEOUT_MS });
+    if (answer.kind !== 'answer') return 'no-answer';
+    const info = parseJson(answer.text) as
+      { num_waiting?: number; error?: { err_code?: number } } | undefined;
+    if (info?.error?.err_code === CONSUMER_NOT_FOUND) return 'consumer-gone';
+    if (info?.num_waiting === undefined) return 'no-answer';
+    return info.num_waiting > 0 ? 'held' : 'missing';
   }
 
   private isPulling(): boolean {

@@ -12,6 +12,12 @@ export interface LogState {
   ageMaxMs: number | undefined;
 }
 
+/**
+ * In a cluster a consumer may be given to a server that has died and is not missed yet: nobody answers then. The next try
+ * is likely to meet another one, so it must not wait for long.
+ */
+const API_TIMEOUT_MS = 2_000;
+
 /** The log as a shard's owner needs it. */
 export class ShardLog {
   private constructor(
@@ -20,7 +26,7 @@ export class ShardLog {
   ) {}
 
   static async open(bus: NatsBus): Promise<ShardLog> {
-    return new ShardLog(bus, await bus.connection.jetstreamManager());
+    return new ShardLog(bus, await bus.connection.jetstreamManager({ timeout: API_TIMEOUT_MS }));
   }
 
   async state(): Promise<LogState> {
