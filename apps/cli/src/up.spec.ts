@@ -95,7 +95,7 @@ function isRunning(pid: number): boolean {
 }
 
 function pidsOf(run: RunFile): number[] {
-  return [...run.services.map((service) => service.pid), run.nats.pid, run.redis.pid];
+  return [...run.services, ...run.servers].map(({ pid }) => pid);
 }
 
 function readRun(): RunFile {

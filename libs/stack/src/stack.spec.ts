@@ -9,6 +9,7 @@ import { isAlive } from './leftover';
 import { repositoryRoot } from './paths';
 import { freePort } from './port';
 import { pollUntil } from './probe';
+import { redisCommand } from './redis-command';
 import { serviceKinds } from './service-process';
 import { prepareStack, type Stack, startStack } from './stack';
 import type { RunFile } from './stack-files';
@@ -42,7 +43,7 @@ async function environmentOf(url: string): Promise<Record<string, string>> {
 }
 
 function pidsOf(run: RunFile): number[] {
-  return [...run.services.map((service) => service.pid), run.nats.pid, run.redis.pid];
+  return [...run.services, ...run.servers].map(({ pid }) => pid);
 }
 
 /** Event-driven wait for something that the stack reports. */
@@ -240,28 +241,111 @@ describe('a stack', () => {
   });
 });
 
-describe('a launcher that is killed', () => {
-  it('leaves no services, and the next start ends its redis and nats', async () => {
-    const launcher = startLauncher();
+/** Only what a test of the servers needs. */
+const oneService = Object.fromEntries(serviceKinds.map((kind) => [kind, kind === 'session-actor' ? 1 : 0]));
+
+describe('a stack of several servers', () => {
+  it('runs Sentinel and a NATS cluster, tells the services, and goes on with the master it ended with', async () => {
+    const stack = await start({ counts: oneService, supervise: false, redis: 'sentinel', natsServers: 3 });
+    const run = readRun();
+    expect(run.servers.map(({ name }) => name)).toEqual([
+      ...['nats-1', 'nats-2', 'nats-3', 'redis-1', 'redis-2', 'sentinel-1', 'sentinel-2', 'sentinel-3'],
+    ]);
+    expect(pidsOf(run).every(isAlive)).toBe(true);
+    const portsOf = (kind: string) =>
+      run.servers.filter((one) => one.kind === kind).map(({ port }) => `127.0.0.1:${port}`);
+    expect(await environmentOf(stack.service('session-actor-1').url)).toMatchObject({
+      FLEXPUSH_NATS_URL: portsOf('nats')
+        .map((host) => `nats://${host}`)
+        .join(','),
+      FLEXPUSH_REDIS_URL: `redis+sentinel://${portsOf('sentinel').join(',')}/flexpush`,
+      FLEXPUSH_STREAM_REPLICAS: '3',
+    });
+    const { redisGroup } = stack;
+    expect((await redisGroup.masters()).map(({ name }) => name)).toEqual(['redis-1']);
+    await stack.redis.kill();
+    const hasFailedOver = async () => (await redisGroup.masters())[0]?.name === 'redis-2';
+    expect(await pollUntil(hasFailedOver, { timeoutMs: 30_000 })).toBe(true);
+    await redisCommand(redisGroup.servers[1]?.port ?? 0, 'SET', 'key', 'kept');
+    await stack.stop();
+    expect(pidsOf(run).some(isAlive)).toBe(false);
+    // The old master has not seen the key and must not be the master again.
+    const second = await start({ counts: oneService });
+    expect((await second.redisGroup.masters()).map(({ name }) => name)).toEqual(['redis-2']);
+    for (const { port } of second.redisGroup.servers)
+      expect(await redisCommand(port, 'GET', 'key')).toBe('kept');
+    await second.stop();
+    await expect(start({ natsServers: 1 })).rejects.toMatchObject({
+      code: 'nats-servers-fixed',
+      message: expect.stringContaining('was made with 3 NATS servers') as string,
+    });
+  }, 90_000);
+
+  it('runs a Redis Cluster, which is whole again at the next start, on other ports too', async () => {
+    const stack = await start({ counts: oneService, redis: 'cluster' });
+    expect((await stack.redisGroup.masters()).map(({ name }) => name)).toEqual([
+      'redis-1',
+      'redis-2',
+      'redis-3',
+    ]);
+    // The slot of `{a}` lies on one of them.
+    const answers = await Promise.all(
+      stack.redisGroup.servers
+        .slice(0, 3)
+        .map(({ port }) => redisCommand(port, 'SET', '{a}', 'kept').catch(() => null)),
+    );
+    expect(answers.filter((answer) => answer === 'OK')).toHaveLength(1);
+    await stack.stop();
+    const taken = createServer().listen(stack.redisGroup.servers[answers.indexOf('OK')]?.port, '127.0.0.1');
+    await once(taken, 'listening');
     try {
-      const run = await runOf(launcher);
-      launcher.kill('SIGKILL');
-      await once(launcher, 'exit');
-      const servicePids = run.services.map((service) => service.pid);
-      const isGone = () => Promise.resolve(!servicePids.some(isAlive));
-      expect(await pollUntil(isGone, { timeoutMs: 5_000 })).toBe(true);
-      expect(isAlive(run.nats.pid)).toBe(true);
-      const next = await start();
-      expect([run.nats.pid, run.redis.pid].some(isAlive)).toBe(false);
-      expect(next.nats.url).toBe(run.nats.url);
+      const second = await start({ counts: oneService });
+      expect(second.redisUrl).not.toBe(stack.redisUrl);
+      const port = second.redisGroup.servers[answers.indexOf('OK')]?.port ?? 0;
+      expect(await redisCommand(port, 'GET', '{a}')).toBe('kept');
     } finally {
-      launcher.kill('SIGKILL');
+      taken.close();
     }
+  }, 90_000);
+
+  it.each([
+    { name: 'Redis', options: { redis: 'many' }, says: /redis must be one of single, sentinel, cluster/ },
+    { name: 'NATS', options: { natsServers: 2 }, says: /NATS servers must be 1 or 3/ },
+  ])('refuses a $name that there is not', async ({ options, says }) => {
+    await expect(start(options as Partial<StackOptions>)).rejects.toThrow(says);
   });
 });
 
+describe('a launcher that is killed', () => {
+  it.each([
+    { name: 'redis and nats', options: {} },
+    { name: 'sentinels and nats cluster', options: { redis: 'sentinel', natsServers: 3 } },
+  ])(
+    'leaves no services, and the next start ends its $name',
+    async ({ options }) => {
+      const launcher = startLauncher(options);
+      try {
+        const run = await runOf(launcher);
+        launcher.kill('SIGKILL');
+        await once(launcher, 'exit');
+        const servicePids = run.services.map((service) => service.pid);
+        const isGone = () => Promise.resolve(!servicePids.some(isAlive));
+        expect(await pollUntil(isGone, { timeoutMs: 5_000 })).toBe(true);
+        const serverPids = run.servers.map(({ pid }) => pid);
+        expect(serverPids.every(isAlive)).toBe(true);
+        const next = await start();
+        expect(serverPids.some(isAlive)).toBe(false);
+        expect(next.natsUrl).toBe(run.nats.url);
+      } finally {
+        launcher.kill('SIGKILL');
+      }
+    },
+    60_000,
+  );
+});
+
 /** A launcher of its own, from the sources, since tests need no build. */
-function startLauncher(): ChildProcess {
+function startLauncher(options: object): ChildProcess {
   const program = join(dir, 'launcher.cjs');
   const [index, state, register] = [
     join(__dirname, 'index.ts'),
@@ -271,7 +355,7 @@ function startLauncher(): ChildProcess {
   writeFileSync(
     program,
     `require(${JSON.stringify(index)})
-       .startStack({ dir: ${JSON.stringify(state)}, entryOf: () => ${JSON.stringify(fake)} })
+       .startStack({ ...${JSON.stringify(options)}, dir: ${JSON.stringify(state)}, entryOf: () => ${JSON.stringify(fake)} })
        .then((stack) => process.send(stack.run()), (error) => { console.error(error); process.exit(1); });`,
   );
   return spawn(process.execPath, ['--require', register, program], {
