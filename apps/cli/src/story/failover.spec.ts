@@ -25,7 +25,9 @@ async function startWith(redis: 'single' | 'sentinel' | 'cluster', natsServers: 
   });
   await story.set(['settings', 'flex-push-resend-attempts', '1000']);
   const chats = await Promise.all(Array.from({ length: CHATS }, () => story.chat(reliable)));
-  await Promise.all(chats.map((chat) => surely(chat, 'participant.join', { nickname: 'Jonas' })));
+  await Promise.all(
+    chats.map((chat) => surely(chat, 'participant.join', { nickname: 'Jonas', participantType: 'Agent' })),
+  );
   await Promise.all(chats.map((chat) => chat.received(1, RECOVERY_MS)));
   return chats;
 }
