@@ -167,6 +167,21 @@ describe('against a running system', () => {
       args: ['run', 'kill-owner', '--target', '/nowhere/run.json'],
       says: 'nothing runs in /nowhere',
     },
+    {
+      name: 'servers that the drill cannot use',
+      args: ['run', 'partition', '--nats-servers', '3'],
+      says: 'it needs a stack with one of each',
+    },
+    {
+      name: 'one server where it takes another to go on',
+      args: ['run', 'redis-failover', '--redis', 'single'],
+      says: 'redis-failover needs --redis sentinel or cluster',
+    },
+    {
+      name: 'servers for a system that runs already',
+      args: ['run', 'kill-owner', '--target', '/nowhere/run.json', '--redis', 'sentinel'],
+      says: 'are for a stack of its own; leave --target out',
+    },
   ])('refuses $name', async ({ args, says }) => {
     const ended = await drill(args, env);
     expect(ended.code).toBe(1);
