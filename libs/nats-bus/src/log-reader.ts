@@ -1,16 +1,17 @@
-import { LOG_STREAM, subjects } from '@flexpush/contracts';
+import { LOG_STREAM, parseJson, subjects } from '@flexpush/contracts';
 import {
   AckPolicy,
   createInbox,
   DeliverPolicy,
   nanos,
+  NatsError,
   type JetStreamManager,
   type Msg,
   type MsgHdrs,
   type Subscription,
 } from 'nats';
 import { randomBytes } from 'node:crypto';
-import { parseJson, type NatsBus } from './bus';
+import type { NatsBus } from './bus';
 
 /** One message of a shard's log. It may hold several records. */
 export interface LogMessage {

@@ -5,7 +5,8 @@ import { LogAppender } from './log-appender';
 import type { LogReader } from './log-reader';
 import { openOptionStore, type OptionStore } from './option-store';
 import { ShardLog } from './shard-log';
-import { ensureStreams, waitFor } from './streams';
+import { ensureStreams } from './streams';
+import { waitFor } from './waiting';
 
 /** Enough that each server has consumers of some of them. */
 const SHARDS = Array.from({ length: 12 }, (_, shard) => shard);

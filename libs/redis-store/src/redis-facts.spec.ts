@@ -1,7 +1,16 @@
-import { freePort, startTestRedis } from '@flexpush/testkit';
+import {
+  freePort,
+  startTestRedis,
+  startTestRedisGroup,
+  temporaryFolder,
+  type RedisGroup,
+  type RedisServer,
+  type TestGroup,
+} from '@flexpush/testkit';
 import { Redis } from 'ioredis';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { keys } from './keys';
@@ -9,11 +18,63 @@ import { connectRedis } from './redis';
 import { readRedisFacts, type RedisFacts, type RedisServerFacts } from './redis-facts';
 import { parseFields, parseInfo, parsePairs } from './redis-info';
 import { readShardFacts } from './shard-facts';
-import { RedisServers, startCluster, startSentinels, until } from './topologies.fixture';
 
 const TIMEOUT = { timeoutMs: 3_000 };
 const MIB = 1_048_576;
 jest.setTimeout(90_000);
+
+const POLL_MS = 50;
+const WAIT_MS = 20_000;
+
+/** Resolves when the condition holds; one that throws does not hold yet. */
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + WAIT_MS;
+  while (!(await condition().catch(() => false))) {
+    if (performance.now() > endMs) throw new Error(`not within ${WAIT_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** redis-servers with lines of their own in their configuration, all gone after `stop`. */
+class RedisServers {
+  private readonly folder = temporaryFolder('redis');
+  private readonly children: ChildProcess[] = [];
+  private readonly clients = new Map<number, Redis>();
+
+  async start(lines: readonly string[]): Promise<number> {
+    const port = await freePort();
+    const file = join(this.folder, `${port}.conf`);
+    const own = [`port ${port}`, 'bind 127.0.0.1', 'save ""', `dir "${this.folder}"`, 'loglevel warning'];
+    writeFileSync(file, [...own, ...lines, ''].join('\n'));
+    this.children.push(spawn('redis-server', [file], { stdio: 'ignore' }));
+    await until(`redis on ${port}`, async () => (await this.client(port).ping()) === 'PONG');
+    return port;
+  }
+
+  client(port: number): Redis {
+    let client = this.clients.get(port);
+    if (!client) {
+      client = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 1, retryStrategy: () => POLL_MS });
+      // It asks before the server is there, too.
+      client.on('error', () => undefined);
+      this.clients.set(port, client);
+    }
+    return client;
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.clients.values()) client.disconnect();
+    await Promise.all(
+      this.children.map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const exited = once(child, 'exit');
+        child.kill('SIGKILL');
+        await exited;
+      }),
+    );
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
 
 let servers: RedisServers;
 beforeEach(() => {
@@ -123,47 +184,56 @@ describe('a server that is not there', () => {
   });
 });
 
-it('tells what Sentinels know of the master, and of those that are away', async () => {
-  const { url, master, replica } = await startSentinels(servers);
-  const facts = await readRedisFacts(url, TIMEOUT);
-  expect(facts.topology).toEqual({
-    kind: 'sentinel',
-    asked: 3,
-    answering: 3,
-    known: 3,
-    quorum: 2,
-    master: `127.0.0.1:${master}`,
-    isMasterDown: false,
-  });
-  expect(onlyServer(facts)).toMatchObject({
-    address: `127.0.0.1:${master}`,
-    replicas: [{ address: `127.0.0.1:${replica}`, isOnline: true, behindBytes: expect.any(Number) }],
+describe('several servers', () => {
+  let several: TestGroup<RedisGroup>;
+  afterEach(() => several.stop());
+
+  it('tells what Sentinels know of the master, and of those that are away', async () => {
+    several = await startTestRedisGroup('sentinel');
+    const { url, group } = several;
+    const [master, replica] = group.servers as [RedisServer, RedisServer];
+    const facts = await readRedisFacts(url, TIMEOUT);
+    expect(facts.topology).toEqual({
+      kind: 'sentinel',
+      asked: 3,
+      answering: 3,
+      known: 3,
+      quorum: 2,
+      master: `127.0.0.1:${master.port}`,
+      isMasterDown: false,
+    });
+    expect(onlyServer(facts)).toMatchObject({
+      address: `127.0.0.1:${master.port}`,
+      replicas: [{ address: `127.0.0.1:${replica.port}`, isOnline: true, behindBytes: expect.any(Number) }],
+    });
+
+    const [first] = group.sentinels as [RedisServer];
+    first.kill('SIGKILL');
+    await until('the sentinel is gone', async () => {
+      const { topology } = await readRedisFacts(url, TIMEOUT);
+      return topology.kind === 'sentinel' && topology.answering === 2 && topology.known === 3;
+    });
+    const nobody = url.replace(/\/\/[^/]*/, `//127.0.0.1:${first.port}`);
+    await expect(readRedisFacts(nobody, TIMEOUT)).rejects.toThrow(/no sentinel tells of \w+: .*ECONNREFUSED/);
   });
 
-  const [, first = ''] = /\/\/127\.0\.0\.1:(\d+)/.exec(url) ?? [];
-  servers.kill(Number(first));
-  await until('the sentinel is gone', async () => {
-    const { topology } = await readRedisFacts(url, TIMEOUT);
-    return topology.kind === 'sentinel' && topology.answering === 2 && topology.known === 3;
-  });
-  const nobody = `redis+sentinel://127.0.0.1:${first}/main`;
-  await expect(readRedisFacts(nobody, TIMEOUT)).rejects.toThrow(/no sentinel tells of main: .*ECONNREFUSED/);
-});
+  it('tells the masters of a cluster, who has a replica, and that it is broken', async () => {
+    several = await startTestRedisGroup('cluster');
+    const { url, group } = several;
+    const facts = await readRedisFacts(url, TIMEOUT);
+    expect(facts.topology).toMatchObject({ kind: 'cluster', isOk: true, slotsAssigned: 16_384 });
+    if (facts.topology.kind !== 'cluster') return;
+    const masters = await group.masters();
+    const replicasOf = new Map(facts.topology.masters.map((one) => [one.address, one.replicas]));
+    expect(replicasOf).toEqual(new Map(masters.map(({ port }) => [`127.0.0.1:${port}`, 1])));
+    expect(facts.masters).toHaveLength(3);
 
-it('tells the masters of a cluster, who has a replica, and that it is broken', async () => {
-  const { url, masters, replica } = await startCluster(servers);
-  const facts = await readRedisFacts(url, TIMEOUT);
-  expect(facts.topology).toMatchObject({ kind: 'cluster', isOk: true, slotsAssigned: 16_384 });
-  if (facts.topology.kind !== 'cluster') return;
-  const replicasOf = new Map(facts.topology.masters.map((one) => [one.address, one.replicas]));
-  expect(replicasOf).toEqual(new Map(masters.map((port, i) => [`127.0.0.1:${port}`, i === 0 ? 1 : 0])));
-  expect(facts.masters).toHaveLength(3);
-
-  servers.kill(replica);
-  servers.kill(masters[2] ?? 0);
-  await until('the cluster calls itself broken', async () => {
-    const now = await readRedisFacts(url, TIMEOUT);
-    return now.topology.kind === 'cluster' && !now.topology.isOk && now.masters.length === 2;
+    // Most of the masters are gone, and nobody is left to follow them.
+    for (const server of group.servers) if (server !== masters[0]) server.kill('SIGKILL');
+    await until('the cluster calls itself broken', async () => {
+      const now = await readRedisFacts(url, TIMEOUT);
+      return now.topology.kind === 'cluster' && !now.topology.isOk && now.masters.length === 1;
+    });
   });
 });
 
