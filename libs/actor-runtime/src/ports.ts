@@ -150,7 +150,10 @@ export interface DeadLetter {
 }
 
 export interface DeadLetters {
+  /** Stores the letter. */
   refuse(letter: DeadLetter): Promise<void>;
+  /** Notes that a replay is to skip the record too. */
+  noteSkip(place: Pick<DeadLetter, 'shard' | 'seq' | 'index' | 'atMs' | 'reason'>): Promise<void>;
   skips(shard: number): Promise<Set<string>>;
 }
 

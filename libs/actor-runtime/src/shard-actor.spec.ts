@@ -246,6 +246,31 @@ describe('ShardActor', () => {
       expect(world.letters.letters).toHaveLength(1);
       expect(folded(world)).toEqual(before);
     });
+
+    it('are good records when Redis was wiped beneath their owner: nothing is noted, and the next one folds them', async () => {
+      const world = newWorld();
+      const first = await world.process().start();
+      publishChat(world);
+      await turn();
+      world.store.wipe();
+      world.publish(message(CHAT, 'still here'));
+      await turn();
+      expect(await first.ended).toBe('conflict');
+      expect(world.letters.letters).toEqual([]);
+      await world.process().start();
+      expect(world.store.shard(SHARD).transcripts.get(CHAT)?.size).toBe(3);
+    });
+
+    it('are not noted either when the wipe comes while the letter is stored', async () => {
+      const world = newWorld();
+      publishChat(world);
+      const first = await world.process({ shard: { sessionsCachedMax: 0 } }).start();
+      world.letters.onRefuse = () => world.store.wipe();
+      world.publish(message(sessionIn(SHARD, 1), 'of nobody'));
+      await turn();
+      expect(await first.ended).toBe('conflict');
+      expect(await world.letters.skips(SHARD)).toEqual(new Set());
+    });
   });
 
   describe('a log or a store that has lost something (DESIGN section 5)', () => {

@@ -446,7 +446,7 @@ export class ShardActor {
   }
 
   private async foldBatch(read: LogMessage[]): Promise<ActorEnd> {
-    const { shard, settings } = this;
+    const { settings } = this;
     this.busy = true;
     const { messages, records } = this.takeBatch(read);
     const last = messages[messages.length - 1] as LogMessage;
@@ -466,24 +466,27 @@ export class ShardActor {
       foldTimeMs: this.fold.timeMs(),
       batchId: `${settings.nodeId}.${this.term}.${this.batchCount++}`,
     });
-    await this.refuseRecords(batch);
+    if (!(await this.refuseRecords(batch))) return this.conflict(last);
     await this.noteOptions(batch);
     const saved = await this.commit(batch, checkpoint);
     // S9
     if (this.abandoned) return 'stopped';
-    if (saved === 'conflict') {
-      this.deps.meter.count('commitConflicts');
-      this.deps.logger.warn({ shard, term: this.term, seq: last.seq }, 'commit.conflict');
-      return 'conflict';
-    }
+    if (saved === 'conflict') return this.conflict(last);
     this.checkpoint = checkpoint;
     this.nextSeq = last.seq + 1;
     this.placeAtMs = last.atMs;
     this.lastProgressAtMs = this.deps.clock.monotonicMs();
     this.deps.meter.count('recordsFolded', batch.records);
     await this.letOut(batch);
+    await this.noteSkips(batch.letters.filter(({ byFold }) => byFold));
     this.fold.sessions.trim();
     return 'stopped';
+  }
+
+  private conflict({ seq }: LogMessage): ActorEnd {
+    this.deps.meter.count('commitConflicts');
+    this.deps.logger.warn({ shard: this.shard, term: this.term, seq }, 'commit.conflict');
+    return 'conflict';
   }
 
   /** A catch-up that moves without commits is seen to move (`ProgressWatch` G1). */
@@ -536,16 +539,43 @@ export class ShardActor {
     });
   }
 
-  /** Refused records are stored as dead letters before the commit passes them; until that works the shard waits. */
-  private async refuseRecords(batch: FoldedBatch): Promise<void> {
-    const { shard } = this;
-    for (let at = 0; at < batch.letters.length; at += LETTERS_AT_ONCE) {
-      const some = batch.letters.slice(at, at + LETTERS_AT_ONCE);
-      await Promise.all(some.map((letter) => this.deps.letters.refuse({ shard, ...letter })));
-      for (const { seq, index, reason } of some)
-        this.deps.logger.warn({ shard, seq, index, reason }, 'record.refused');
-      this.deps.meter.count('recordsRefused', some.length);
-    }
+  /**
+   * Refused records are stored as dead letters before the commit passes them; until that works the shard waits. False when
+   * Redis has lost what was folded on: then nothing that was decided by it counts.
+   *
+   * The note that makes a replay skip a record is written before the commit only where the record alone decides (it cannot
+   * be read). What the fold has refused is noted behind the commit: had Redis been wiped beneath this owner, it would have
+   * found no session, and a note of that would have every later owner skip a good record for ever.
+   */
+  private async refuseRecords({ letters }: FoldedBatch): Promise<boolean> {
+    if (letters.length === 0) return true;
+    const [stored] = await this.deps.store.checkpoints([this.shard]);
+    if (stored !== this.checkpoint) return false;
+    await this.inPortions(letters, async ({ byFold: _byFold, ...letter }) => {
+      await this.deps.letters.refuse({ shard: this.shard, ...letter });
+      const { seq, index, reason } = letter;
+      this.deps.logger.warn({ shard: this.shard, seq, index, reason }, 'record.refused');
+    });
+    this.deps.meter.count('recordsRefused', letters.length);
+    const unreadable = letters.filter(({ byFold }) => !byFold);
+    await this.inPortions(unreadable, (letter) => this.noteSkip(letter));
+    return true;
+  }
+
+  /** A replay by this release would refuse them again anyway; a later one is to repeat history, too. */
+  private async noteSkips(letters: FoldedBatch['letters']): Promise<void> {
+    await this.inPortions(letters, (letter) => this.noteSkip(letter)).catch((error: unknown) => {
+      this.deps.logger.warn({ shard: this.shard, records: letters.length, err: error }, 'skip.not-noted');
+    });
+  }
+
+  private noteSkip({ seq, index, atMs, reason }: FoldedBatch['letters'][number]): Promise<void> {
+    return this.deps.letters.noteSkip({ shard: this.shard, seq, index, atMs, reason });
+  }
+
+  private async inPortions<T>(all: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
+    for (let at = 0; at < all.length; at += LETTERS_AT_ONCE)
+      await Promise.all(all.slice(at, at + LETTERS_AT_ONCE).map(act));
   }
 
   /** Before the commit, as with dead letters: a replay must fold every record with the options of its time. */

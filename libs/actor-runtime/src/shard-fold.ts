@@ -58,7 +58,8 @@ export interface FoldedBatch {
   /** Entries that left the outbox because their results are folded, or for their bound. */
   settled: OutboxEntry[];
   dropped: OutboxEntry[];
-  letters: Omit<DeadLetter, 'shard'>[];
+  /** `byFold`: what the sessions were decided it; else the record could not be read at all. */
+  letters: (Omit<DeadLetter, 'shard'> & { byFold: boolean })[];
   facts: Extract<Effect, { kind: 'tell' }>[];
   /** Sessions that are gone, with their time of creation, epoch ms. */
   purged: { sessionId: string; createdAtMs: number }[];
@@ -155,8 +156,10 @@ export class ShardFold {
       this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
       if (skips.has(`${placed.seq}.${placed.index}.${placed.atMs}`)) continue;
       const { decoded } = placed;
-      if (decoded.kind === 'malformed') refuse(batch, placed, decoded.reason, decoded.shown);
-      else this.foldRecord(placed, decoded.record, { batch, changes });
+      if (decoded.kind === 'malformed') {
+        const { reason, shown: record } = decoded;
+        refuse(batch, placed, { reason, record, byFold: false });
+      } else this.foldRecord(placed, decoded.record, { batch, changes });
       batch.records++;
     }
     this.collect(batch, changes);
@@ -246,7 +249,8 @@ export class ShardFold {
     if (!cached) throw new Error(`session ${record.sessionId} was not loaded`);
     const outcome = this.apply(placed, record, { sessionId: record.sessionId, cached, ...into });
     if (!outcome) return;
-    if (outcome.refusal !== undefined) refuse(into.batch, placed, outcome.refusal, redact(record));
+    if (outcome.refusal !== undefined)
+      refuse(into.batch, placed, { reason: outcome.refusal, record: redact(record), byFold: true });
     if (outcome.reply && 'replyTo' in record && record.replyTo !== undefined) {
       into.batch.replies.push({
         callerId: record.replyTo,
@@ -404,8 +408,12 @@ function noteTimers(
   for (const member of old.keys()) if (!wanted.has(member)) timers.set(member, undefined);
 }
 
-function refuse(batch: FoldedBatch, placed: PlacedRecord, reason: string, record: unknown): void {
-  batch.letters.push({ seq: placed.seq, index: placed.index, atMs: placed.atMs, reason, record });
+function refuse(
+  batch: FoldedBatch,
+  { seq, index, atMs }: PlacedRecord,
+  why: Pick<FoldedBatch['letters'][number], 'reason' | 'record' | 'byFold'>,
+): void {
+  batch.letters.push({ seq, index, atMs, ...why });
 }
 
 /** The decoded records of one message, with their place and time. */

@@ -24,18 +24,19 @@ export class DeadLetters {
     return new DeadLetters(bus, await bus.connection.jetstream().views.kv(SKIP_BUCKET, { bindOnly: true }));
   }
 
-  /** Stores the letter and the note; resolves when both are stored, so that the commit may pass the record. */
+  /** Stores the letter; resolves when it is stored, so that the commit may pass the record. */
   async refuse(letter: DeadLetter): Promise<void> {
-    // With its time: in a log that was recreated or cut short, another record may come to stand at this place.
-    const at = `${letter.shard}.${letter.seq}.${letter.index}.${letter.atMs}`;
-    const payload = JSON.stringify({ v: 1, ...letter });
-    await Promise.all([
-      this.bus.connection.jetstream().publish(subjects.deadLetter(letter.shard), payload, {
-        msgID: `dead-${at}`,
+    await this.bus.connection
+      .jetstream()
+      .publish(subjects.deadLetter(letter.shard), JSON.stringify({ v: 1, ...letter }), {
+        msgID: `dead-${placeOf(letter)}`,
         timeout: 5_000,
-      }),
-      this.kv.put(at, letter.reason.slice(0, 200)),
-    ]);
+      });
+  }
+
+  /** Notes that a replay is to skip the record. */
+  async noteSkip(place: Omit<DeadLetter, 'record'>): Promise<void> {
+    await this.kv.put(placeOf(place), place.reason.slice(0, 200));
   }
 
   /** The notes of a shard, as `<sequence>.<index>.<time, epoch ms>`. */
@@ -45,4 +46,9 @@ export class DeadLetters {
     for await (const key of await this.kv.keys(`${prefix}>`)) noted.add(key.slice(prefix.length));
     return noted;
   }
+}
+
+/** With its time: in a log that was recreated or cut short, another record may come to stand at this place. */
+function placeOf({ shard, seq, index, atMs }: Omit<DeadLetter, 'record' | 'reason'>): string {
+  return `${shard}.${seq}.${index}.${atMs}`;
 }

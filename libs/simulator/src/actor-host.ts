@@ -177,6 +177,7 @@ export class ActorHost {
         snapshots,
         letters: {
           refuse: network.nats(host, letters.refuse.bind(letters)),
+          noteSkip: network.nats(host, letters.noteSkip.bind(letters)),
           skips: network.nats(host, letters.skips.bind(letters)),
         },
         replies: { reply: (callerId, payload) => network.publish(host, subjects.reply(callerId), payload) },

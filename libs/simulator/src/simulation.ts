@@ -11,6 +11,7 @@ import { RESEND_ATTEMPTS_MAX, RESEND_DELAY_MS, SHARDS, World } from './world';
 
 /** After so long everything is as if nothing had happened: takeovers, visibility times, breakers. */
 const RECOVERY_MS = 8_000;
+const PROBE_MS = 2_500;
 const LATE_MS = 1_500;
 /** For answers to the last refreshes. */
 const LAST_ANSWERS_MS = 15_000;
@@ -44,6 +45,9 @@ export async function simulate(plan: Plan, off: ReadonlySet<Switch> = new Set())
   cluster.heal();
   const clocksApartMs = clocksApart(plan.faults);
   await world.time.advance(RECOVERY_MS + clocksApartMs);
+  // One message finds out that a receiver is well again (an open breaker fails what comes while it probes).
+  for (const one of people) one.say('agent');
+  await world.time.advance(PROBE_MS);
   const lastSaidAtMs = world.nowMs();
   for (const one of people) one.say('agent');
   await world.time.advance((RESEND_ATTEMPTS_MAX + 1) * (RESEND_DELAY_MS + clocksApartMs) + LATE_MS);

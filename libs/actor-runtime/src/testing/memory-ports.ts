@@ -15,10 +15,13 @@ export class MemoryLetters implements DeadLetters {
       throw new Error('the dead-letter stream does not answer');
     }
     this.letters.push(letter);
-    const notes = this.notes.get(letter.shard) ?? new Set<string>();
-    notes.add(`${letter.seq}.${letter.index}.${letter.atMs}`);
-    this.notes.set(letter.shard, notes);
     this.onRefuse(letter);
+  }
+
+  async noteSkip({ shard, seq, index, atMs }: Parameters<DeadLetters['noteSkip']>[0]): Promise<void> {
+    const notes = this.notes.get(shard) ?? new Set<string>();
+    notes.add(`${seq}.${index}.${atMs}`);
+    this.notes.set(shard, notes);
   }
 
   async skips(shard: number): Promise<Set<string>> {
