@@ -29,6 +29,8 @@ const HEARTBEAT_MS = 250;
 const DEAD_AFTER_MS = 1_500;
 const DISPATCH_TIMEOUT_MS = 2_000;
 const SWEEP_MS = 1_000;
+/** With `commit-before-effect` switched off a commit follows its effects within this. */
+const LATE_COMMIT_MAX_MS = 250;
 const STUCK_AFTER_MS = 3_000;
 const SETTLE_DEADLINE_MS = 5_000;
 
@@ -245,6 +247,7 @@ export class ActorHost {
       return outcome;
     });
     const loadShard = redis(store.loadShard.bind(store));
+    let lateCommits = Promise.resolve();
     return {
       loadShard: off.has('outbox-redispatch')
         ? async (shard) => ({ ...(await loadShard(shard)), outbox: {} })
@@ -254,7 +257,10 @@ export class ActorHost {
       loadTranscript: redis(store.loadTranscript.bind(store)),
       commit: off.has('commit-before-effect')
         ? (shard, one) => {
-            host.clock.after(world.random.between(0, 1_000), () => void commit(shard, one));
+            const delayMs = world.random.between(0, LATE_COMMIT_MAX_MS);
+            lateCommits = lateCommits
+              .then(() => new Promise<void>((resolve) => host.clock.after(delayMs, resolve)))
+              .then(async () => void (await commit(shard, one)));
             return Promise.resolve('saved');
           }
         : commit,

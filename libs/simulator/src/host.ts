@@ -22,7 +22,7 @@ export class Host {
 
   constructor(
     readonly name: string,
-    time: VirtualClock,
+    private readonly time: VirtualClock,
   ) {
     this.clock = new HostClock(time, (task) => this.run(task));
   }
@@ -40,7 +40,8 @@ export class Host {
   thaw(): void {
     if (this.state !== 'frozen') return;
     this.state = 'running';
-    for (const task of this.waiting.splice(0)) this.run(task);
+    // Each in a turn of its own, as an event loop does: what one settles runs before the next one.
+    for (const task of this.waiting.splice(0)) this.time.after(0, () => this.run(task));
   }
 
   kill(): void {

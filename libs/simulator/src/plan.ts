@@ -133,10 +133,11 @@ function fault(random: Random, kind: FaultKind): Fault {
       };
     case 'zombie':
       return {
-        atMs,
+        // Early, so that it wakes before everything heals.
+        atMs: START_MS + random.between(0, 6_000),
         kind,
         host: random.pick(actorHosts),
-        forMs: random.between(5_000, 9_000),
+        forMs: random.between(7_000, 11_000),
         gmsAwayMs: random.between(100, 1_500),
       };
     case 'double-owner':
