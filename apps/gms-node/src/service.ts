@@ -10,7 +10,7 @@ import {
   TermRegister,
   WakeGuard,
 } from '@flexpush/delivery';
-import { connectBus, openOptionStore, type OptionStore } from '@flexpush/nats-bus';
+import { connectBus, LeaseStore, openOptionStore, waitFor, type OptionStore } from '@flexpush/nats-bus';
 import type { ServiceContext, ServiceParts } from '@flexpush/process';
 import type { GmsNodeConfig } from './config';
 import { GmsNode } from './gms-node';
@@ -42,10 +42,11 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
       if (status === 'reconnect') onReconnect();
     },
   });
-  const { node, delivery, heartbeat } = assemble(context, bus);
+  const { node, delivery, heartbeat, terms } = assemble(context, bus);
   // Others may have taken this node for dead meanwhile.
   onReconnect = () => heartbeat.beat();
   let options: OptionStore | undefined;
+  let stopWatchingLeases: () => void = () => undefined;
   operations.addCheck('nats', () => (bus.connected() ? true : 'not connected'));
   operations.addCheck('options', () => (options === undefined ? 'not read yet' : true));
   operations.addCheck('node', () => node.check());
@@ -57,6 +58,9 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
         onLost: ({ error, ...loss }) => log.error({ ...loss, err: error }, 'options.lost'),
       });
       options.onChange((values) => delivery.useOptions(values));
+      // Before the first dispatch can come: who was deposed while this node was away is not obeyed (I3).
+      const leases = await waitFor(() => LeaseStore.open(bus));
+      stopWatchingLeases = await leases.watch((shard, { term }) => void terms.note({ shard, term }));
       node.start();
     },
     stop: [
@@ -65,7 +69,13 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
       { name: 'send results', run: () => node.flushResults() },
       { name: 'say gone', run: () => node.leave() },
       { name: 'close connections to receivers', run: () => delivery.close() },
-      { name: 'close options', run: () => options?.close() },
+      {
+        name: 'close options and leases',
+        run: () => {
+          options?.close();
+          stopWatchingLeases();
+        },
+      },
       { name: 'close nats', run: () => bus.close() },
     ],
   };
@@ -74,14 +84,11 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
 function assemble(
   context: Context,
   bus: NodeBus,
-): { node: GmsNode; delivery: Delivery; heartbeat: Heartbeat } {
+): { node: GmsNode; delivery: Delivery; heartbeat: Heartbeat; terms: TermRegister } {
   const { config, log, operations } = context;
   const nodeId = nodeIdSchema.parse(context.nodeId);
   const metrics = new NodeMetrics(operations.registry);
-  const terms = new TermRegister({
-    memoryMs: NODE_BOUNDS.termMemoryMs,
-    shardsMax: NODE_BOUNDS.shardsMax,
-  });
+  const terms = new TermRegister(NODE_BOUNDS.shardsMax);
   const results = new ResultBatcher(nodeId, {
     publish: (actorId, payload) => bus.publish(subjects.pushResult(actorId), payload),
     connected: () => bus.connected(),
@@ -113,7 +120,7 @@ function assemble(
     replaced: (incarnation) => node.retire(incarnation),
   });
   const node = new GmsNode({ nodeId, bus, desk, delivery, results, heartbeat, log, nowMs });
-  return { node, delivery, heartbeat };
+  return { node, delivery, heartbeat, terms };
 }
 
 function createDelivery(parts: {

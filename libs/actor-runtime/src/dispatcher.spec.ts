@@ -83,20 +83,6 @@ describe('Dispatcher', () => {
     expect(rig.gms.accepted).toMatchObject([{ term: 1 }, { term: 1 }]);
   });
 
-  it('announces its terms again when a node starts, for that one knows none (D2)', async () => {
-    const rig = new Rig();
-    rig.addShard(2, 7);
-    rig.dispatcher.addShard(3, 9, () => undefined);
-    const announced = rig.gms.announced.length;
-    rig.dispatcher.setView(gmsView('gms-a'));
-    expect(rig.gms.announced.slice(announced)).toEqual([]);
-    rig.dispatcher.setView(gmsView(gmsNode('gms-a', { incarnation: 'gms-a-2' })));
-    expect(rig.gms.announced.slice(announced)).toEqual([
-      { shard: SHARD, term: 1 },
-      { shard: 2, term: 7 },
-    ]);
-  });
-
   it('sends nothing of a shard that is not known, or dropped while it was queued (D1)', async () => {
     const rig = new Rig();
     rig.dispatcher.put(7, entry('elsewhere:mira', 1), undefined);

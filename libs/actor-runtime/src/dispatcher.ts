@@ -2,7 +2,6 @@ import {
   BOUNDS,
   logIds,
   subscriptionKey,
-  type GmsNode,
   type GmsView,
   type PushResults,
   type SettleOutcome,
@@ -82,8 +81,7 @@ const SETTLE_RETRY_MS = 250;
  * Sends committed notifications to GMS nodes and hears what became of them, for all shards of a process.
  *
  * D1. Only entries that `put` gave are sent, and `put` is called after their commit (I2).
- * D2. Jobs carry their shard's term; the term was announced when the shard was opened, and is again when a node starts
- *     (I3).
+ * D2. Jobs carry their shard's term; the term was announced when the shard was opened (I3).
  * D3. An entry that has no node, whose node died or that was handed back is placed again at once when a node can take
  *     it (I6). An entry without a result by its deadline is sent again under the same id.
  * D4. Per node one request at a time, and plain notifications of a subscription one at a time: order (I7).
@@ -134,11 +132,6 @@ export class Dispatcher {
     if (!state) return;
     this.deps.transport.announceTerm(shard, state.term);
     state.isOpen = true;
-  }
-
-  private announceTerms(): void {
-    for (const [shard, { term, isOpen }] of this.shards)
-      if (isOpen) this.deps.transport.announceTerm(shard, term);
   }
 
   /** Forgets a shard: what is queued for it is not sent any more. */
@@ -231,10 +224,7 @@ export class Dispatcher {
 
   /** The registry's newest view: entries of nodes that left are placed anew, and so is what waited for a node (D3). */
   setView(received: GmsView): void {
-    const known = new Set(this.view?.nodes.map(processOf));
     this.view = followView(this.view, received, this.settings.gmsNodesMax);
-    // A node that starts has no terms, and would obey an owner that was deposed before (D2).
-    if (this.view.nodes.some((node) => !known.has(processOf(node)))) this.announceTerms();
     const present = new Map(this.view.nodes.map((node) => [node.nodeId as string, node.incarnation]));
     const ready = new Set<string>(
       this.view.nodes.filter(({ state }) => state === 'ready').map(({ nodeId }) => nodeId),
@@ -612,10 +602,6 @@ export class Dispatcher {
     if (list) list.push(withdrawal);
     else this.withdrawals.set(nodeId, [withdrawal]);
   }
-}
-
-function processOf({ nodeId, incarnation }: GmsNode): string {
-  return `${nodeId} ${incarnation}`;
 }
 
 /** The next jobs of a channel, marked as sent. One that is queued twice is taken once. */

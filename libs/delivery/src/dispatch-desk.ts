@@ -92,7 +92,7 @@ export class DispatchDesk {
       this.refuse('malformed', { reason: 'not a term announcement' });
       return;
     }
-    this.parts.terms.note(parsed.data, this.parts.nowMs());
+    this.parts.terms.note(parsed.data);
   }
 
   private lookAwake(): number {
@@ -107,12 +107,11 @@ export class DispatchDesk {
     receivedAtMs: number,
   ): { accepted: DeliveryJob[]; oldTerms: [number, number][]; oldJobs: number } {
     const { actorId, alias, shards } = read.dispatch;
-    const nowMs = this.parts.nowMs();
     const accepted: DeliveryJob[] = [];
     const oldTerms: [number, number][] = [];
     let oldJobs = 0;
     for (const { shard, term, jobs } of shards) {
-      const highest = this.parts.terms.note({ shard, term }, nowMs);
+      const highest = this.parts.terms.note({ shard, term });
       if (highest > term) {
         oldTerms.push([shard, highest]);
         oldJobs += jobs.length;

@@ -71,7 +71,7 @@ class Node {
   constructor() {
     const note = (fields: object, fact: string) => void this.lines.push([fact, fields]);
     const log = { isLevelEnabled: () => true, debug: note, info: note, warn: note };
-    const register = new TermRegister({ memoryMs: 600_000, shardsMax: 64 });
+    const register = new TermRegister(64);
     this.delivery = new Delivery(
       {
         nowMs: () => this.nowMs,

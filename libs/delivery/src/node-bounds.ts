@@ -19,8 +19,6 @@ export const NODE_BOUNDS = {
   awakeIntervalMs: 100,
   /** A longer silence of the event loop means that messages may have lain in the socket for as long. */
   asleepAfterMs: 750,
-  /** A term that nobody has used for so long is forgotten, so that a lease bucket made anew is obeyed again. */
-  termMemoryMs: 600_000,
   /** Shards whose terms are remembered; no cluster comes near it. */
   shardsMax: 65_536,
   /** At most one log line about refused input per this long, with a count. */

@@ -1,31 +1,22 @@
 /**
- * The highest term heard of each shard, from dispatches and announcements. It makes a deposed owner's jobs stop here
- * (I3).
+ * The highest term known of each shard: from the leases as they stand and change, from announcements, which are faster,
+ * and from dispatches. It makes a deposed owner's jobs stop here (I3), also on a node that has just started.
  *
- * T1. Of one shard the register never goes back, except T2.
- * T2. A term that was not used for `memoryMs` is forgotten. Terms are revisions of a bucket; were it made anew, they
- *     would start low again, and a node that never forgets would refuse that shard until it is restarted.
+ * T1. Of one shard the register never goes back. It need not: terms go on rising even when the leases are lost.
  */
 export class TermRegister {
-  private readonly terms = new Map<number, { term: number; usedAtMs: number }>();
+  private readonly terms = new Map<number, number>();
 
-  constructor(private readonly bounds: { memoryMs: number; shardsMax: number }) {}
+  constructor(private readonly shardsMax: number) {}
 
   /** Takes note of a term and says the highest one, which is greater when this one is deposed. */
-  note(heard: { shard: number; term: number }, nowMs: number): number {
-    const known = this.terms.get(heard.shard);
-    if (known !== undefined && known.term > heard.term && nowMs - known.usedAtMs < this.bounds.memoryMs)
-      return known.term;
-    if (known !== undefined) {
-      known.term = heard.term;
-      known.usedAtMs = nowMs;
-    } else if (this.terms.size < this.bounds.shardsMax) {
-      this.terms.set(heard.shard, { term: heard.term, usedAtMs: nowMs });
-    }
-    return heard.term;
+  note({ shard, term }: { shard: number; term: number }): number {
+    const highest = Math.max(term, this.terms.get(shard) ?? 0);
+    if (this.terms.has(shard) || this.terms.size < this.shardsMax) this.terms.set(shard, highest);
+    return highest;
   }
 
   isDeposed(shard: number, term: number): boolean {
-    return (this.terms.get(shard)?.term ?? 0) > term;
+    return (this.terms.get(shard) ?? 0) > term;
   }
 }

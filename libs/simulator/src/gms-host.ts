@@ -12,7 +12,7 @@ import {
 import { Host } from './host';
 import { ORIGINS } from './receivers';
 import { anyTerm } from './switches';
-import type { World } from './world';
+import { SHARDS, type World } from './world';
 
 const HEARTBEAT_MS = 1_000;
 /** Jobs older than this are handed back; see `FLEXPUSH_DEAD_TIMEOUT_MS` of gms-node. */
@@ -30,6 +30,8 @@ export class GmsHost {
   private readonly delivery: Delivery;
   private readonly desk: DispatchDesk;
   private readonly results: ResultBatcher;
+  private readonly terms: TermRegister;
+  private stopWatching: () => void = () => undefined;
   private state: GmsHeartbeat['state'] = 'ready';
 
   constructor(
@@ -40,7 +42,7 @@ export class GmsHost {
     const host = (this.host = new Host(name, world.time));
     const { network, receivers, off } = world;
     const nowMs = () => host.clock.monotonicMs();
-    const terms = new TermRegister({ memoryMs: NODE_BOUNDS.termMemoryMs, shardsMax: NODE_BOUNDS.shardsMax });
+    const terms = (this.terms = new TermRegister(NODE_BOUNDS.shardsMax));
     const obeyed = off.has('term-check') ? (anyTerm as unknown as TermRegister) : terms;
     const results = (this.results = new ResultBatcher(nodeIdSchema.parse(name), {
       publish: (actorId, payload) => network.publish(host, subjects.pushResult(actorId), payload),
@@ -84,10 +86,28 @@ export class GmsHost {
     });
   }
 
+  /** The first beat comes when the terms are known. */
   start(): void {
-    const { world, host, name, desk, delivery } = this;
-    const { network } = world;
+    const { world, host, terms } = this;
+    const { network, leases } = world;
     network.join(host);
+    const readAll = network.nats(host, async () => {
+      for (let shard = 0; shard < SHARDS; shard++) terms.note({ shard, term: leases.now(shard).term });
+    });
+    const begin = (): void =>
+      void readAll().then(
+        () => this.open(),
+        () => begin(),
+      );
+    begin();
+  }
+
+  private open(): void {
+    const { world, host, name, desk, delivery, terms } = this;
+    const { network } = world;
+    this.stopWatching = world.leases.watch((shard, { term }) =>
+      network.tell(host, () => void terms.note({ shard, term })),
+    );
     network.subscribe(host, subjects.gmsTerm, (message) => desk.announceTerm(message.text()));
     network.subscribe(host, subjects.gmsWithdraw(name), (message) => desk.withdraw(message.text()));
     network.subscribe(host, subjects.gmsPush(name), (message) =>
@@ -115,6 +135,7 @@ export class GmsHost {
 
   kill(): void {
     this.host.kill();
+    this.stopWatching();
     this.world.network.leave(this.host);
   }
 
