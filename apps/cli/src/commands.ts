@@ -6,6 +6,7 @@ import { registerDrill } from './drill/drill-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
 import { registerPublish } from './publish-command';
+import { registerSimulate } from './simulate/simulate-command';
 import { registerUp } from './up';
 
 /** Every command registers itself here; the order is that of `flexpush --help`. */
@@ -18,4 +19,5 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerBench,
   registerDrill,
   registerDoctor,
+  registerSimulate,
 ];

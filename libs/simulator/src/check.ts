@@ -42,7 +42,7 @@ function checkTranscript(chat: ChatHistory, terms: Terms): Violation[] {
     if (acknowledgedAtMs === undefined) wrong('I6', startedAtMs, `"${text}" is never acknowledged`);
   const final = chat.refreshes.find(({ isFinal }) => isFinal);
   if (!final) {
-    wrong('I6', 0, 'the last refresh is never answered');
+    wrong('I6', lastSeenAtMs(chat), 'the last refresh is never answered');
     return violations;
   }
   for (const refresh of chat.refreshes) {
@@ -77,6 +77,11 @@ function mayBeLost({ who, acknowledgedAtMs = 0, startedAtMs }: Said, { lostFromL
     who === 'agent' &&
     lostFromLog.some(({ fromMs, toMs }) => acknowledgedAtMs >= fromMs && startedAtMs <= toMs)
   );
+}
+
+function lastSeenAtMs({ said, posts, refreshes }: ChatHistory): number {
+  const times = [...said, ...refreshes].map(({ startedAtMs }) => startedAtMs);
+  return Math.max(0, ...times, ...posts.map(({ atMs }) => atMs));
 }
 
 function joinsIn({ events }: Refresh): number {

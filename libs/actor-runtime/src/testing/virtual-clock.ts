@@ -26,7 +26,11 @@ export class VirtualClock implements Clock {
   private live = 0;
   private stepMs = 0;
 
-  constructor(private now = 1_790_000_000_000) {}
+  constructor(
+    private now = 1_790_000_000_000,
+    /** Resolves when what a timer has settled has run. */
+    private readonly settled: () => Promise<void> = turn,
+  ) {}
 
   nowMs(): number {
     return this.now + this.stepMs;
@@ -59,7 +63,7 @@ export class VirtualClock implements Clock {
   async advance(durationMs: number): Promise<void> {
     const targetMs = this.now + durationMs;
     for (let fires = 0; fires < FIRES_MAX; fires++) {
-      await turn();
+      await this.settled();
       const next = this.next(targetMs);
       if (!next) {
         this.now = targetMs;
