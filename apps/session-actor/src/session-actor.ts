@@ -3,6 +3,7 @@ import {
   Dispatcher,
   Ownership,
   ProgressWatch,
+  RebuildTurns,
   ShardActor,
   Watchdog,
   type Appender,
@@ -43,6 +44,8 @@ const SWEEP_INTERVAL_MS = 1_000;
 const VIEW_REQUEST_TIMEOUT_MS = 1_000;
 const GMS_NODES_MAX = 1_000;
 const PEERS_MAX = 1_000;
+/** One folds while others wait for Redis and NATS. */
+const REBUILDS_AT_ONCE = 4;
 const UNREACHABLE_MS = 3_000;
 const PROVISION_RETRY_MS = 500;
 
@@ -202,7 +205,8 @@ export class SessionActor {
 
   /**
    * Redis may have lost writes, or another owner may have gone on: seen even when no record comes (DESIGN section 5). A
-   * commit under way looks the same for a moment, so a difference counts only when the next look finds the very same.
+   * commit under way looks the same for a moment, so a difference counts only when the next look finds the very same. An
+   * empty place counts at once.
    */
   private async compareCheckpoints(): Promise<void> {
     const { ownership, store } = this.parts;
@@ -214,7 +218,10 @@ export class SessionActor {
     actors.forEach((actor, i) => {
       if (!stored || stored[i] === believed[i]) return;
       const difference = `${believed[i]} ${stored[i]}`;
-      if (seenBefore.get(actor.shard) === difference) ownership.depose(actor.shard, 'checkpoint-differs');
+      // No commit leaves nothing behind.
+      const isWiped = stored[i] === '';
+      if (isWiped || seenBefore.get(actor.shard) === difference)
+        ownership.depose(actor.shard, 'checkpoint-differs');
       else this.differences.set(actor.shard, difference);
     });
   }
@@ -342,6 +349,7 @@ function buildRuntime(
     },
   );
   const replies = new NatsReplyTransport(bus);
+  const rebuilds = new RebuildTurns(REBUILDS_AT_ONCE);
   const createActor = (shard: number, term: number): ShardActor =>
     new ShardActor(
       shard,
@@ -353,6 +361,7 @@ function buildRuntime(
         letters,
         replies,
         dispatcher,
+        rebuilds,
         clock: systemClock,
         logger: log,
         meter,

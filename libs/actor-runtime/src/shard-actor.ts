@@ -19,6 +19,7 @@ import type {
   ShardStore,
   Snapshots,
 } from './ports';
+import type { RebuildTurns } from './rebuild-turns';
 import { renderReplies } from './replies';
 import { parseSession, RubbishStateError } from './session-cache';
 import { auditSessions, type AuditFindings } from './shard-audit';
@@ -32,6 +33,7 @@ export interface ShardActorDeps {
   letters: DeadLetters;
   replies: ReplyTransport;
   dispatcher: Dispatcher;
+  rebuilds: RebuildTurns;
   clock: Clock;
   logger: Log;
   meter: Meter;
@@ -73,6 +75,8 @@ const TIMERS_NAMED_MAX = 5;
 const UNSENT_AFTER_MS = 10_000;
 /** A catch-up that does not commit tells how far it is at most so often. */
 const STEP_TOLD_MS = 500;
+/** Messages of all shards that a shard may have to go through without waiting for its turn (S10). */
+const UNTURNED_MAX = 10_000;
 /** What the log may have lost in a power cut is looked for from so long before the checkpoint (DESIGN section 5). */
 const TRUNCATED_BACK_MS = 10_000;
 
@@ -93,6 +97,7 @@ const TRUNCATED_BACK_MS = 10_000;
  * S8. Stored state that cannot be read is dropped with all of its shard, loudly, and restored from snapshots and log
  *     (I8); state of a newer release is left alone.
  * S9. An abandoned actor lets nothing out any more, whatever it was waiting for: another one runs the shard by then.
+ * S10. A shard that reads a long log from its beginning waits for its turn, and notes its barrier then.
  */
 export class ShardActor {
   private fold!: ShardFold;
@@ -175,6 +180,7 @@ export class ShardActor {
   /** Stops reading, finishes the batch in hand, and resolves when nothing of this shard is under way. */
   async stop(): Promise<ActorEnd> {
     this.stopping = true;
+    this.deps.rebuilds.giveBack(this);
     this.reader?.nudge();
     this.deps.dispatcher.nudge(this.shard);
     return this.run();
@@ -252,6 +258,7 @@ export class ShardActor {
     this.tellAudit?.(undefined);
     this.tellAudit = undefined;
     this.cancelLook?.();
+    this.deps.rebuilds.giveBack(this);
     this.reader?.close();
     this.deps.dispatcher.dropShard(this.shard, this.term);
   }
@@ -380,13 +387,13 @@ export class ShardActor {
   private async openReader(from: Checkpoint | undefined, state: LogState): Promise<void> {
     const { shard } = this;
     const { logger } = this.deps;
-    if (!from || from.seq === 0) return this.read(1);
-    if (from.seq < state.firstSeq) return this.read(from.seq + 1);
+    if (!from || from.seq === 0) return this.readAnew(1);
+    if (from.seq < state.firstSeq) return this.readAnew(from.seq + 1);
     if (await this.readsOn(from)) return;
     logger.error({ shard, checkpointSeq: from.seq, lastSeq: state.lastSeq }, 'log.truncated');
     this.resumeAtMs = from.atMs - TRUNCATED_BACK_MS;
     this.reader?.close();
-    await this.read(1);
+    await this.readAnew(1);
   }
 
   /** False when the record of the checkpoint is not in the log, or is another one by now. */
@@ -398,6 +405,24 @@ export class ShardActor {
     this.placeAtMs = first?.atMs;
     // Empty only when the actor is being stopped.
     return first === undefined || (first.seq === from.seq && first.atMs === from.atMs);
+  }
+
+  /** S10. Who waits is seen to move: whether those whose turn it is do is seen from themselves. */
+  private async readAnew(fromSeq: number): Promise<void> {
+    const { rebuilds, clock, log } = this.deps;
+    if (this.barrierSeq - fromSeq >= UNTURNED_MAX) {
+      let cancelStep: () => void = () => undefined;
+      const step = (): void => {
+        this.lastProgressAtMs = clock.monotonicMs();
+        this.tellStep();
+        cancelStep = clock.after(STEP_TOLD_MS, step);
+      };
+      step();
+      await rebuilds.take(this);
+      cancelStep();
+      this.barrierSeq = await log.lastSeqOf(this.shard);
+    }
+    await this.read(fromSeq);
   }
 
   private async read(fromSeq: number): Promise<void> {
@@ -423,6 +448,7 @@ export class ShardActor {
   private async passBarrier(): Promise<void> {
     const entries = this.fold.outbox.all();
     this.caughtUp = true;
+    this.deps.rebuilds.giveBack(this);
     this.skips = new Set();
     this.lastProgressAtMs = this.deps.clock.monotonicMs();
     this.deps.dispatcher.open(this.shard);

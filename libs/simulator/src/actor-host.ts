@@ -11,6 +11,7 @@ import {
   Dispatcher,
   Ownership,
   ProgressWatch,
+  RebuildTurns,
   ShardActor,
   Watchdog,
   type Commit,
@@ -40,6 +41,7 @@ export class ActorHost {
   private readonly logger = new MemoryLogger();
   private readonly meter = new MemoryMeter();
   private readonly dispatcher: Dispatcher;
+  private readonly rebuilds = new RebuildTurns(1);
   private readonly ownership: Ownership;
   private readonly progress: ProgressWatch;
   private readonly watchdog: Watchdog;
@@ -184,6 +186,7 @@ export class ActorHost {
         },
         replies: { reply: (callerId, payload) => network.publish(host, subjects.reply(callerId), payload) },
         dispatcher,
+        rebuilds: this.rebuilds,
         clock: host.clock,
         logger,
         meter,

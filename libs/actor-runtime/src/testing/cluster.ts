@@ -3,6 +3,7 @@ import { Dispatcher } from '../dispatcher';
 import { Ownership } from '../ownership';
 import type { Commit, LogMessage, LogReader, ShardStore } from '../ports';
 import { ProgressWatch } from '../progress-watch';
+import { RebuildTurns } from '../rebuild-turns';
 import { ShardActor } from '../shard-actor';
 import { Watchdog } from '../watchdog';
 import { gmsView, MemoryGms } from './memory-gms';
@@ -40,8 +41,11 @@ export class Cluster {
   readonly cut = new Set<string>();
   private starts = 0;
 
-  constructor(private seed = 1) {
-    for (let shard = 0; shard < SHARDS; shard++) this.publish(shard, options(1));
+  constructor(
+    private seed = 1,
+    readonly shardCount = SHARDS,
+  ) {
+    for (let shard = 0; shard < shardCount; shard++) this.publish(shard, options(1));
   }
 
   start(nodeId: string): ClusterNode {
@@ -90,7 +94,7 @@ export class Cluster {
 
   /** Per shard, the nodes that run it and are caught up. */
   owners(): string[][] {
-    return Array.from({ length: SHARDS }, (_, shard) =>
+    return Array.from({ length: this.shardCount }, (_, shard) =>
       [...this.nodes.values()]
         .filter((node) => node.state === 'running' && node.ownership.actor(shard)?.isCaughtUp())
         .map(({ nodeId }) => nodeId),
@@ -115,6 +119,7 @@ export class ClusterNode {
   readonly logger = new MemoryLogger();
   readonly meter = new MemoryMeter();
   readonly dispatcher: Dispatcher;
+  private readonly rebuilds = new RebuildTurns(1);
   readonly ownership: Ownership;
   private inbox: (() => void)[] = [];
   private stopWatching: () => void = () => undefined;
@@ -159,7 +164,7 @@ export class ClusterNode {
       {
         nodeId,
         incarnation,
-        shardCount: SHARDS,
+        shardCount: cluster.shardCount,
         heartbeatIntervalMs: HEARTBEAT_MS,
         deadAfterMs: DEAD_AFTER_MS,
         stuckAfterMs: STUCK_AFTER_MS,
@@ -293,12 +298,13 @@ export class ClusterNode {
         letters,
         replies,
         dispatcher,
+        rebuilds: this.rebuilds,
         clock,
         logger,
         meter,
       },
       {
-        shardCount: SHARDS,
+        shardCount: this.cluster.shardCount,
         alias: '101',
         nodeId: this.incarnation,
         recordsPerBatch: 4,

@@ -2,6 +2,7 @@ import type { LogRecord } from '@flexpush/contracts';
 import { parseTimerMember } from '@flexpush/session';
 import { Dispatcher, type DispatcherSettings } from '../dispatcher';
 import type { Clock } from '../ports';
+import { RebuildTurns } from '../rebuild-turns';
 import { ShardActor, type ShardSettings } from '../shard-actor';
 import { gmsView, MemoryGms } from './memory-gms';
 import { MemoryLog } from './memory-log';
@@ -22,6 +23,7 @@ export class World {
   readonly letters = new MemoryLetters();
   readonly replies = new MemoryReplies();
   readonly gms = new MemoryGms();
+  readonly rebuilds = new RebuildTurns(1);
   private terms = 0;
 
   /** A process that owns the shard alone, with one GMS node in its view unless told otherwise. */
@@ -88,7 +90,18 @@ export class Process {
     this.actor = new ShardActor(
       SHARD,
       term,
-      { log, store, snapshots, letters, replies, dispatcher: this.dispatcher, clock, logger, meter },
+      {
+        log,
+        store,
+        snapshots,
+        letters,
+        replies,
+        dispatcher: this.dispatcher,
+        rebuilds: world.rebuilds,
+        clock,
+        logger,
+        meter,
+      },
       {
         shardCount: SHARDS,
         alias: '101',
