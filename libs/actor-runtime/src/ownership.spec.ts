@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { ownerOf } from '@flexpush/membership';
 import { Cluster, DEAD_AFTER_MS, HEARTBEAT_MS } from './testing/cluster';
 import type { CommitFault } from './testing/memory-store';
-import { create, join, message, sessionIn, SHARDS } from './testing/records';
+import { create, join, message, options, sessionIn, SHARDS } from './testing/records';
 
 const ALL = Array.from({ length: SHARDS }, (_, shard) => shard);
 const BEATS = (count: number) => count * HEARTBEAT_MS;
@@ -85,11 +85,42 @@ describe('Ownership', () => {
     for (const shard of ALL) expect(cluster.leases.now(shard).term).toBeLessThanOrEqual(ALL.length);
   });
 
-  it('a node that leaves gives its shards at once', async () => {
+  it('a node that leaves gives its shards away, and no time-out is waited for', async () => {
     const cluster = await clusterOf('a', 'b');
     const left = node(cluster, 'b').leave();
-    await cluster.clock.advance(60);
+    // Its word that it leaves may be overtaken by its beat before; the next one tells.
+    await cluster.clock.advance(BEATS(1) + 150);
     await left;
+    expect(cluster.owners()).toEqual(placement('a'));
+  });
+
+  it('a node that leaves runs its shards until peers have taken those before them (O9)', async () => {
+    const cluster = new Cluster(1, 16);
+    const [{ ownership, meter }, b] = [cluster.start('a'), cluster.start('b')];
+    await cluster.clock.advance(BEATS(4));
+    const own = cluster.owners().filter(([owner]) => owner === 'a').length;
+    // The peer lives, and is too busy to take any.
+    await b.freeze(true);
+    void ownership.stop();
+    await cluster.clock.advance(100);
+    const before = meter.counts.recordsFolded ?? 0;
+    for (let shard = 0; shard < 16; shard++) cluster.publish(shard, options(2));
+    await cluster.clock.advance(100);
+    expect((meter.counts.recordsFolded ?? 0) - before).toBe(own - 2);
+    // It waits for such a peer once.
+    await cluster.clock.advance(600);
+    expect(ownership.actors()).toEqual([]);
+  });
+
+  it('a peer that may be dead is looked at within half a beat', async () => {
+    const cluster = new Cluster();
+    cluster.start('a');
+    await cluster.clock.advance(200);
+    const b = cluster.start('b');
+    await cluster.clock.advance(BEATS(4) + 10);
+    b.crash();
+    // It beat just before, is suspect one and a half beats later, and the next whole look comes more than half a beat after.
+    await cluster.clock.advance(BEATS(1.5) + 100);
     expect(cluster.owners()).toEqual(placement('a'));
   });
 

@@ -42,6 +42,10 @@ export interface Overseen {
 const OWN_BEATS_MISSED_MAX = 3;
 /** Peers are listened to for this many intervals before the first shard is taken, so that a newcomer does not grab all. */
 const LISTEN_INTERVALS = 2;
+/** Shards that are stopped here and not yet taken by a peer, at once (O9). */
+const HANDOVERS_AT_ONCE = 2;
+/** Peers that have not taken a shard within this time are not waited for any more: a stop has to end. */
+const TAKEN_WITHIN_MS = 500;
 /** A shard whose actor has failed is tried again after so long, not with every look. */
 const FAILED_RETRY_MS = 1_000;
 /** An actor that is to stop has so long for its batch in hand, with its retries; then nobody waits for it any more. */
@@ -68,6 +72,8 @@ const ABANDONED_MAX = 64;
  *     is fenced by the checkpoint like any other owner's.
  * O8. A lease is taken from a living owner that makes no progress (`ProgressWatch` decides), and then says so: that
  *     process is not given the shard again for a while, by any node. If all are left out, none is.
+ * O9. Shards are handed over a few at a time: the next one is run until a peer has taken the one before. A peer that has
+ *     just started takes long for twenty at once, and nobody serves them meanwhile.
  */
 export class Ownership {
   private readonly owned = new Map<number, Owned>();
@@ -81,6 +87,8 @@ export class Ownership {
   private readonly leftOuts: LeftOuts;
   /** Shards whose lease is being taken right now: two ways lead there. */
   private readonly taking = new Set<number>();
+  /** What to do when a peer takes one of these shards. */
+  private readonly watchedTakes = new Map<number, () => void>();
   private abandoned = 0;
   private readonly notBeforeMs = new Map<number, number>();
   private readonly firstSilentAtMs = new Map<string, number>();
@@ -90,6 +98,9 @@ export class Ownership {
   private state: PeerHeartbeat['state'] = 'joining';
   private cancelTick: (() => void) | undefined;
   private reconciling: Promise<void> | undefined;
+  private handingOver: Promise<void> | undefined;
+  /** At most one for each shard. */
+  private readonly takingFreed = new Set<Promise<void>>();
   private reconcileAgain = false;
 
   constructor(
@@ -122,11 +133,17 @@ export class Ownership {
   /** Stops every shard (batches finished, results settled), releases the leases and says so. */
   async stop(): Promise<void> {
     this.state = 'leaving';
-    this.beat();
-    this.cancelTick?.();
+    this.beatWhileLeaving();
     // A look under way may still be taking leases; it ends without running them.
-    await Promise.all([this.reconciling, ...[...this.owned.keys()].map((shard) => this.giveUp(shard))]);
+    await Promise.all([
+      this.reconciling,
+      ...this.takingFreed,
+      this.handOver([...this.owned.keys()], () => true),
+    ]);
+    // What an actor that ended by itself left behind, and what a look under way has still begun.
+    await Promise.all([...this.owned.keys()].map((shard) => this.giveUp(shard)));
     await this.releaseUnused(new Set());
+    this.cancelTick?.();
     this.state = 'gone';
     this.beat();
   }
@@ -156,9 +173,13 @@ export class Ownership {
     // A take whose answer was lost is learnt here: else nobody would run the shard, and nobody could release it (O6).
     if (isOurs) this.held.set(shard, Math.max(term, held));
     else if (term > held) this.held.delete(shard);
+    if (owner !== undefined && !isOurs) this.watchedTakes.get(shard)?.();
     if (owned && term > owned.term && !isOurs) {
       this.depose(shard, 'lease-taken');
-    } else if (!owned && owner === undefined) void this.reconcile();
+    } else if (!owned && owner === undefined) {
+      const taking: Promise<void> = this.takeFreed(shard).finally(() => this.takingFreed.delete(taking));
+      this.takingFreed.add(taking);
+    }
   }
 
   /**
@@ -330,8 +351,9 @@ export class Ownership {
   }
 
   /**
-   * Beats, and looks at the peers. The detector is asked in between too: asked less often than once per interval, be it
-   * by a millisecond, it takes its asker for paused and gives silent peers a second time-out.
+   * Beats, and looks at the peers. They are looked at in between too. The detector, asked less often than once per
+   * interval, be it by a millisecond, takes its asker for paused and gives silent peers a second time-out; and a dead peer
+   * is so found half an interval sooner.
    */
   private tick(): void {
     if (this.state !== 'up' && this.state !== 'joining') return;
@@ -344,9 +366,16 @@ export class Ownership {
     dispatcher.pause(silentMs > OWN_BEATS_MISSED_MAX * this.settings.heartbeatIntervalMs);
     void this.reconcile();
     this.cancelTick = clock.after(halfIntervalMs, () => {
-      this.judge();
+      if (this.judge().some(({ status }) => status === 'suspect')) void this.reconcile();
       this.cancelTick = clock.after(halfIntervalMs, () => this.tick());
     });
+  }
+
+  /** Handing over takes a while, and a peer that has missed the word would not take what is released. */
+  private beatWhileLeaving(): void {
+    this.beat();
+    this.cancelTick?.();
+    this.cancelTick = this.deps.clock.after(this.settings.heartbeatIntervalMs, () => this.beatWhileLeaving());
   }
 
   private beat(): void {
@@ -405,9 +434,7 @@ export class Ownership {
     if (this.state !== 'up') return;
     await this.probeSuspects();
     const wanted = new Set(this.wanted());
-    const kept = new Set(this.placedHere(['up']));
-    for (const [shard, { state }] of this.owned)
-      if (!kept.has(shard) && state === 'running') void this.giveUp(shard);
+    this.handOverMisplaced();
     const nowMs = this.deps.clock.monotonicMs();
     const missing = [...wanted].filter(
       (shard) => !this.owned.has(shard) && (this.notBeforeMs.get(shard) ?? nowMs) <= nowMs,
@@ -457,6 +484,19 @@ export class Ownership {
       this.probes.set(nodeId, probe);
     }
     return probe;
+  }
+
+  /** At once, whatever a look under way is waiting for: nobody serves the shard meanwhile. */
+  private async takeFreed(shard: number): Promise<void> {
+    const nowMs = this.deps.clock.monotonicMs();
+    if (this.state !== 'up' || (this.notBeforeMs.get(shard) ?? nowMs) > nowMs) return;
+    if (this.placed(shard, this.living(['up', 'joining'])) !== this.settings.nodeId) return;
+    // The look under way may have read the lease before it was free.
+    if (this.taking.has(shard)) return void this.reconcile();
+    await this.tryTake(shard).catch((error: unknown) => {
+      // The next look tries again.
+      this.deps.logger.warn({ shard, err: error }, 'ownership.failed');
+    });
   }
 
   private async tryTake(shard: number): Promise<void> {
@@ -532,6 +572,51 @@ export class Ownership {
     const sinceMs = this.firstSilentAtMs.get(owner) ?? nowMs;
     this.noteSilence(owner, sinceMs);
     return nowMs - sinceMs >= this.settings.deadAfterMs;
+  }
+
+  /** O3. What is misplaced when the handover is over is seen by the next look. */
+  private handOverMisplaced(): void {
+    if (this.handingOver) return;
+    const isMisplaced = (shard: number) => this.placed(shard, this.livingUp()) !== this.settings.nodeId;
+    const kept = new Set(this.placedHere(['up']));
+    const misplaced = [...this.owned].filter(([shard, { state }]) => !kept.has(shard) && state === 'running');
+    if (misplaced.length === 0) return;
+    this.handingOver = this.handOver(
+      misplaced.map(([shard]) => shard),
+      isMisplaced,
+    ).finally(() => (this.handingOver = undefined));
+  }
+
+  /** O9. The placement may have changed again when the turn of a shard comes. */
+  private async handOver(given: readonly number[], isLeaving: (shard: number) => boolean): Promise<void> {
+    const waiting = [...given];
+    let peersAreSlow = false;
+    const worker = async (): Promise<void> => {
+      for (let shard = waiting.shift(); shard !== undefined; shard = waiting.shift()) {
+        if (!isLeaving(shard)) continue;
+        const taken = peersAreSlow || waiting.length === 0 ? undefined : this.takenByPeer(shard);
+        await this.giveUp(shard);
+        if ((await taken) === 'not-yet') peersAreSlow = true;
+      }
+    };
+    await Promise.all(Array.from({ length: HANDOVERS_AT_ONCE }, worker));
+  }
+
+  /** O9. Tells when a peer is seen to take the shard, or that there is none, or that none has for too long. */
+  private takenByPeer(shard: number): Promise<'taken' | 'nobody' | 'not-yet'> {
+    const peers = this.livingUp().filter(({ owner }) => owner !== this.settings.nodeId);
+    if (peers.length === 0) return Promise.resolve('nobody');
+    return new Promise((resolve) => {
+      const cancel = this.deps.clock.after(TAKEN_WITHIN_MS, () => {
+        this.watchedTakes.delete(shard);
+        resolve('not-yet');
+      });
+      this.watchedTakes.set(shard, () => {
+        cancel();
+        this.watchedTakes.delete(shard);
+        resolve('taken');
+      });
+    });
   }
 
   /** O3: stop, settle, release. Resolves when that is done, also for a shard that is being given up already. */
