@@ -1,13 +1,51 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { printJson, printLine, printTable, printVerdict } from '../output';
-import { runE2e, type BenchResult, type E2eSettings } from './e2e-bench';
+import type { BenchResult } from './bench-result';
+import { runE2e, type E2eSettings } from './e2e-bench';
+import { runReplay, type ReplaySettings } from './replay-bench';
+import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 
-const benches = [
-  {
-    name: 'e2e',
-    measures: 'publish over NATS -> reliable trigger received over HTTP, through every service',
-  },
-];
+interface Bench<Settings> {
+  readonly name: string;
+  readonly measures: string;
+  readonly withOptions: (command: Command) => Command;
+  readonly run: (settings: Settings) => Promise<BenchResult>;
+}
+
+const e2e: Bench<E2eSettings> = {
+  name: 'e2e',
+  measures: 'publish over NATS -> reliable trigger received over HTTP, through every service',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 2_000)
+      .option('--in-flight <n>', 'events on their way at once', parseCount, 512)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3),
+  run: runE2e,
+};
+
+const takeover: Bench<TakeoverSettings> = {
+  name: 'takeover',
+  measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
+  withOptions: (command) =>
+    command
+      .option('--sessions <n>', 'open chats', parseCount, 5_000)
+      .option('--rate <r>', 'events per second', parseCount, 500)
+      .option('--runs <n>', 'how often one is lost', parseCount, 20)
+      .addOption(new Option('--loss <how>', 'how it is lost').choices(losses).default('kill')),
+  run: runTakeover,
+};
+
+const replay: Bench<ReplaySettings> = {
+  name: 'replay',
+  measures: 'Redis wiped -> every shard folded again from the log, and what callers met meanwhile',
+  withOptions: (command) =>
+    command
+      .option('--records <n>', 'records in the log', parseCount, 200_000)
+      .option('--sessions <n>', 'chats in the log (default: one for 50 records)', parseCount)
+      .option('--session-actors <n>', 'nodes that share the replay', parseCount, 1),
+  run: runReplay,
+};
 
 export function registerBench(program: Command): void {
   const bench = program
@@ -17,54 +55,67 @@ export function registerBench(program: Command): void {
     .command('list')
     .description('The benches.')
     .option('--json', 'print one JSON object')
-    .action((given: { json?: boolean }) => {
-      if (given.json) printJson({ benches });
-      else
-        printTable(
-          ['BENCH', 'MEASURES'],
-          benches.map(({ name, measures }) => [name, measures]),
-        );
-    });
-  withE2eOptions(bench.command('e2e'));
-  withE2eOptions(bench.command('run').description('Run a bench by its name.').argument('<name>'), true);
-}
-
-function withE2eOptions(command: Command, isByName = false): void {
-  command
-    .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-    .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 2_000)
-    .option('--in-flight <n>', 'events on their way at once', parseCount, 512)
-    .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
-    .option('--json', 'print one JSON object as the last line');
-  if (isByName) {
-    command.action((name: string, given: E2eSettings & { json?: boolean }) => {
-      if (name !== 'e2e') throw new Error(`there is no bench "${name}"; see "flexpush bench list"`);
-      return run(given);
-    });
-    return;
+    .action((given: { json?: boolean }) => list(given.json === true));
+  const run = bench.command('run').description('Run a bench by its name.');
+  for (const parent of [bench, run]) {
+    register(parent, e2e);
+    register(parent, takeover);
+    register(parent, replay);
   }
-  command
-    .description(benches[0]?.measures ?? '')
-    .action((given: E2eSettings & { json?: boolean }) => run(given));
+  run.on('command:*', ([name]: string[]) => {
+    throw new Error(`there is no bench "${name}"; see "flexpush bench list"`);
+  });
 }
 
-async function run(given: E2eSettings & { json?: boolean }): Promise<void> {
-  const result = await runE2e(given);
-  if (!given.json) printResult(result);
-  printVerdict(result, given.json === true);
+function register<Settings>(parent: Command, { name, measures, withOptions, run }: Bench<Settings>): void {
+  withOptions(parent.command(name).description(measures))
+    .option('--json', 'print one JSON object as the last line')
+    .action(async (given: Settings & { json?: boolean }) => {
+      const { json, ...settings } = given;
+      const result = await run(settings as Settings);
+      if (json !== true) printResult(result);
+      printVerdict(result, json === true);
+    });
+}
+
+function list(json: boolean): void {
+  const benches = [e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
+  if (json) printJson({ benches });
+  else
+    printTable(
+      ['BENCH', 'MEASURES'],
+      benches.map(({ name, measures }) => [name, measures]),
+    );
 }
 
 function printResult(result: BenchResult): void {
   printTable(
     ['BAR', 'VALUE', 'WANTED', ''],
-    result.bars.map(({ name, value, bar, ok }) => [name, String(value), String(bar), ok ? 'ok' : 'MISSED']),
+    result.bars.map(({ name, value, bar, ok }) => [
+      name,
+      String(value ?? '-'),
+      String(bar),
+      ok ? 'ok' : 'MISSED',
+    ]),
   );
+  const { each, ...metrics } = result.metrics;
+  if (Array.isArray(each)) printEach(each as readonly Record<string, unknown>[]);
   printLine();
-  printLine(JSON.stringify(result.metrics, undefined, 2));
+  printLine(JSON.stringify(metrics, undefined, 2));
+}
+
+/** One line per run, its figures as columns. */
+function printEach(each: readonly Record<string, unknown>[]): void {
+  const columns = Object.keys(each[0] ?? {});
+  printLine();
+  printTable(
+    ['RUN', ...columns],
+    each.map((run, n) => [String(n + 1), ...columns.map((column) => String(run[column]))]),
+  );
 }
 
 function parseCount(text: string): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= 1_000_000) return value;
-  throw new InvalidArgumentError('It must be a whole number from 1 to 1000000.');
+  if (/^\d+$/.test(text) && value >= 1 && value <= 10_000_000) return value;
+  throw new InvalidArgumentError('It must be a whole number from 1 to 10000000.');
 }

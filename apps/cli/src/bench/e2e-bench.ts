@@ -6,6 +6,7 @@ import { ChatClient, identityOf, pushUserData, type ChatIdentity } from '../chat
 import { printProgress } from '../output';
 import { withOwnStack } from '../own-stack';
 import { PushReceiver, type ReceivedPush } from '../push-receiver';
+import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
 import { CpuMeter } from './cpu';
 import { percentile, round, spread } from './statistics';
 
@@ -14,14 +15,6 @@ export interface E2eSettings {
   readonly sessions: number;
   readonly inFlight: number;
   readonly repeats: number;
-}
-
-export interface BenchResult {
-  readonly bench: string;
-  readonly verdict: 'pass' | 'fail';
-  readonly metrics: Record<string, unknown>;
-  readonly ratios: Record<string, number>;
-  readonly bars: { name: string; value: number; bar: number; ok: boolean }[];
 }
 
 const RATE_BAR_PER_S = 1_500;
@@ -116,38 +109,22 @@ function toResult(
   const lost = [...plain, ...refreshed, paced].reduce((sum, phase) => sum + phase.lost, 0);
   const p50Ms = round(percentile(paced.latenciesMs, 50));
   const bars = [
-    {
-      name: 'reliable triggers/s, sustained (at least)',
-      value: rate.median,
-      bar: RATE_BAR_PER_S,
-      ok: rate.median >= RATE_BAR_PER_S,
-    },
-    {
-      name: `p50 ms at ${LATENCY_RATE_PER_S}/s (below)`,
-      value: p50Ms,
-      bar: P50_BAR_MS,
-      ok: p50Ms < P50_BAR_MS,
-    },
-    { name: 'triggers lost (at most)', value: lost, bar: 0, ok: lost === 0 },
+    atLeast('reliable triggers/s, sustained', rate.median, RATE_BAR_PER_S),
+    atMost(`p50 ms at ${LATENCY_RATE_PER_S}/s`, p50Ms, P50_BAR_MS),
+    atMost('triggers lost', lost, 0),
   ];
-  return {
-    bench: 'e2e',
-    verdict: bars.every(({ ok }) => ok) ? 'pass' : 'fail',
-    metrics: {
-      sessions: settings.sessions,
-      inFlight: settings.inFlight,
-      sustained: { triggersPerS: rate, ...latencies(plain), cpuUsPerTrigger: plain.at(-1)?.cpuUsPerTrigger },
-      sustainedWithRefresh: {
-        triggersPerS: spread(refreshed.map(({ triggers, seconds }) => triggers / seconds)),
-        ...latencies(refreshed),
-        cpuUsPerTrigger: refreshed.at(-1)?.cpuUsPerTrigger,
-      },
-      paced: { perSecond: LATENCY_RATE_PER_S, ...latencies([paced]), triggers: paced.triggers },
-      lost,
+  return toBenchResult('e2e', bars, {
+    sessions: settings.sessions,
+    inFlight: settings.inFlight,
+    sustained: { triggersPerS: rate, ...latencies(plain), cpuUsPerTrigger: plain.at(-1)?.cpuUsPerTrigger },
+    sustainedWithRefresh: {
+      triggersPerS: spread(refreshed.map(({ triggers, seconds }) => triggers / seconds)),
+      ...latencies(refreshed),
+      cpuUsPerTrigger: refreshed.at(-1)?.cpuUsPerTrigger,
     },
-    ratios: {},
-    bars,
-  };
+    paced: { perSecond: LATENCY_RATE_PER_S, ...latencies([paced]), triggers: paced.triggers },
+    lost,
+  });
 }
 
 function latencies(phases: readonly Phase[]): { p50Ms: number; p99Ms: number } {

@@ -188,7 +188,7 @@ function printResult(result: DrillResult): void {
   printTable(
     ['', 'VALUE', 'LIMIT', ''],
     [
-      ...(['published', 'delivered', 'confirmed'] as const).map((name) => [
+      ...(['published', 'delivered', 'confirmed', 'ownDelayMaxMs'] as const).map((name) => [
         name,
         String(result[name]),
         '',

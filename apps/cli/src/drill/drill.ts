@@ -10,6 +10,8 @@ export interface StackNeeds {
   readonly natsServers?: NatsServerCount;
   /** One session-actor reaches NATS and Redis through proxies that can be cut. */
   readonly proxied?: boolean;
+  /** Three, unless it says otherwise. */
+  readonly sessionActors?: number;
   /** Two receivers, of which the first is broken. */
   readonly receivers?: 1 | 2;
 }
@@ -25,12 +27,18 @@ export interface DrillSizes {
 export interface DrillContext {
   readonly target: Target;
   readonly receivers: readonly DrillReceiver[];
+  /** Names of the provider sections that lead to them. */
+  readonly providers: readonly string[];
+  /** Events per second of the load. */
+  readonly ratePerS: number;
   /** Seconds of load that come after the fault begins. */
   readonly secondsLeft: number;
   /** Which session-actor (by node id) owns which shards now. */
   owners(): Promise<ReadonlyMap<string, ReadonlySet<number>>>;
   /** The name of the NATS server that leads the log; undefined without a cluster. */
   logLeader(): Promise<string | undefined>;
+  /** Acknowledged events that nobody was told of yet, and refreshes under way. */
+  untoldCount(): number;
   /** From 0 to 1, by the seed. */
   random(): number;
   /** Waits; rejects when the drill is stopped. */

@@ -1,5 +1,6 @@
 import { percentile, round } from '../bench/statistics';
 import type { DrillHistory, Fault, SessionHistory } from './history';
+import { latenessOf } from './lateness';
 
 /** How long affected sessions were without a push, from the fault on. Several faults: the worst of each figure. */
 export interface Takeover {
@@ -62,4 +63,23 @@ function firstPushOfNewEvent(session: SessionHistory, faultAtMs: number): number
     session.transcript?.filter(({ marker }) => markers.has(marker)).map(({ position }) => position),
   );
   return session.posts.find(({ atMs, position }) => atMs >= faultAtMs && positions.has(position))?.atMs;
+}
+
+/** A push that is later than this was held up. */
+const LATE_MS = 250;
+
+/**
+ * For each fault, in their order: from it until the last push that it held up, before the next fault. 0 when none was
+ * late. A late push counts for the newest fault before it.
+ */
+export function backlogsAfter(history: DrillHistory): number[] {
+  const { faults, sessions } = history;
+  const goneAtMs = faults.map(({ atMs }) => atMs);
+  for (const session of sessions)
+    for (const { atMs, latenessMs } of latenessOf(session, history)) {
+      if (latenessMs <= LATE_MS) continue;
+      const run = faults.findLastIndex((fault) => fault.atMs <= atMs);
+      if (run >= 0) goneAtMs[run] = Math.max(goneAtMs[run] ?? 0, atMs);
+    }
+  return faults.map((fault, run) => round((goneAtMs[run] ?? fault.atMs) - fault.atMs, 1));
 }

@@ -1,5 +1,6 @@
 import type { DrillHistory, Fault, PublishedEvent, ReceivedPost, SessionHistory } from './history';
 import { IN_FLIGHT_ALLOWANCE_MS, judge, STANDSTILL_AFTER_MS } from './judge';
+import { backlogsAfter } from './judge-takeover';
 import { checkLimits, strictLimits } from './limits';
 
 /** A whole second, so that job times are easy to write. */
@@ -261,6 +262,33 @@ describe('takeoverMs', () => {
   it('does not count a push that was on its way when the fault came', () => {
     const posts = [trigger(105, 1), trigger(2_995, 1, 1), trigger(3_500, 2)];
     expect(judged({ posts }, { faults: [fault('all')] }).takeoverMs).toBe(510);
+  });
+});
+
+describe('backlogs', () => {
+  const faultAt = (atMs: number): Fault => ({ what: 'kill', atMs: T0 + atMs, affected: 'all' });
+  /** An event at each of these times, pushed and fetched so much later. */
+  const held = (...delays: [atMs: number, laterMs: number][]): SessionHistory => ({
+    ...good(),
+    events: delays.map(([atMs], n) => event(`e${n}`, atMs)),
+    posts: delays.map(([atMs, laterMs], n) => trigger(atMs + laterMs, n + 1)),
+    refreshes: delays.map(([atMs, laterMs], n) => refresh(atMs + laterMs + 5, n + 2, [`e${n}`])),
+    transcript: transcript(...delays.map((_, n) => `e${n}`)),
+  });
+  const backlogs = (session: SessionHistory, ...atMs: number[]) =>
+    backlogsAfter(historyOf(session, { faults: atMs.map(faultAt) }));
+
+  it('last until the last push that was late', () => {
+    expect(backlogs(held([1_000, 500], [1_600, 400], [2_100, 30]), 950)).toEqual([1_050]);
+  });
+
+  it('are none where no push was late', () => {
+    expect(backlogs(held([1_000, 200]), 950)).toEqual([0]);
+  });
+
+  it('belong to the fault before them', () => {
+    const session = held([100, 400], [1_000, 500], [5_000, 3], [9_000, 300]);
+    expect(backlogs(session, 950, 4_900, 8_990)).toEqual([550, 0, 310]);
   });
 });
 

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
-import { prepareStack, redisCommand, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
+import {
+  isHttpReady,
+  prepareStack,
+  redisCommand,
+  waitHttpReady,
+  type ManagedProcess,
+  type Stack,
+} from '@flexpush/stack';
 import type { StackNeeds } from './drill';
 import { Proxies } from './proxies';
 import { Reviver } from './reviver';
@@ -51,7 +58,7 @@ export class OwnTarget implements Target {
     const proxies = needs.proxied === true ? await Proxies.start() : undefined;
     const stack = await prepareStack({
       dir,
-      counts,
+      counts: { ...counts, 'session-actor': needs.sessionActors ?? counts['session-actor'] },
       redis: needs.redis,
       natsServers: needs.natsServers,
       supervise: false,
@@ -83,6 +90,29 @@ export class OwnTarget implements Target {
   victims(kind: VictimKind): Promise<readonly Victim[]> {
     const running = this.processesOf(kind).filter(({ currentPid }) => currentPid !== undefined);
     return Promise.resolve(running.map((process) => this.victim(process)));
+  }
+
+  /** Whether every session-actor runs and has caught up with all its shards. */
+  async isReady(): Promise<boolean> {
+    const actors = this.stack.servicesOf('session-actor');
+    const ready = await Promise.all(actors.map(({ url }) => isHttpReady(`${url}/readyz`)));
+    return ready.every(Boolean);
+  }
+
+  /** `http://127.0.0.1:<port>` of each session-actor. */
+  get sessionActorUrls(): readonly string[] {
+    return this.stack.servicesOf('session-actor').map(({ url }) => url);
+  }
+
+  /** Everything of the stack that runs now, and this process. */
+  processes(): { name: string; pid: number }[] {
+    const { services, nats, redis } = this.stack.run();
+    return [
+      ...services,
+      { name: 'nats', pid: nats.pid },
+      { name: 'redis', pid: redis.pid },
+      { name: 'load', pid: process.pid },
+    ].map(({ name, pid }) => ({ name, pid }));
   }
 
   get partition(): Target['partition'] {

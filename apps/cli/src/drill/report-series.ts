@@ -1,5 +1,5 @@
 import type { DrillHistory } from './history';
-import { latenessOf } from './judge';
+import { latenessOf } from './lateness';
 import { takeoverAfter } from './judge-takeover';
 
 /** One column of the charts. */

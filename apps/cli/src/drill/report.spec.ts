@@ -52,6 +52,8 @@ function resultOf(of: DrillHistory): DrillResult {
     seed: 7,
     target: 'a test',
     skipped: 0,
+    ownDelayP99Ms: 1,
+    ownDelayMaxMs: 12,
     events: of.faults.map(({ what, atMs }) => ({ what, atMs })),
   };
 }

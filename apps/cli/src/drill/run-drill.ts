@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LOG_STREAM } from '@flexpush/contracts';
 import { connectBus, waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
@@ -39,6 +40,9 @@ export interface DrillResult extends Judgement {
   readonly seed: number;
   readonly target: string;
   readonly skipped: number;
+  /** How long the drill's own process, load and receiver in one, was held up; what it saw may be late by that. */
+  readonly ownDelayP99Ms: number;
+  readonly ownDelayMaxMs: number;
   readonly events: readonly TimelineNote[];
 }
 
@@ -63,6 +67,7 @@ const QUIET_MAX_MS = 30_000;
 /** Set-up and quiet time, generously: whoever is silent for longer than `flex-push-timeout` is removed. */
 const LONGEST_AFTER_MS = 90_000;
 const NOTES_MAX = 1_000;
+const OWN_DELAY_RESOLUTION_MS = 5;
 
 /** Runs one drill against a target and judges it. Rejects when `stopped` is aborted; whoever called closes the target. */
 export async function runDrill(
@@ -93,6 +98,7 @@ class DrillRun {
   private bus: NatsBus | undefined;
   private options: DrillOptions | undefined;
   private load: Load | undefined;
+  private readonly ownDelay = monitorEventLoopDelay({ resolution: OWN_DELAY_RESOLUTION_MS });
 
   constructor(
     private readonly settings: RunSettings,
@@ -128,6 +134,7 @@ class DrillRun {
     const watchedUntilMs = await this.untilQuiet(load, this.options.rules);
     this.watcher.phase('reading the transcripts');
     await load.readTranscripts();
+    this.ownDelay.disable();
     const history = this.history(load, this.options.rules, watchedUntilMs);
     return { result: this.resultOf(history, load), history };
   }
@@ -200,6 +207,7 @@ class DrillRun {
     );
     try {
       this.watcher.phase(`${sizes.ratePerS} events/s for ${sizes.seconds} s`);
+      this.ownDelay.enable();
       load.startPublishing();
       await this.pause(durationMs * SHARE_BEFORE);
       await this.orStopped(drill.run(this.contextFor(shardCount, endMs)));
@@ -216,8 +224,11 @@ class DrillRun {
     return {
       target: this.target,
       receivers: this.receivers,
+      providers: this.providers().map(({ name }) => name),
+      ratePerS: this.settings.sizes.ratePerS,
       secondsLeft: (endMs - performance.now()) / 1_000,
       random,
+      untoldCount: () => this.load?.untoldCount() ?? 0,
       pause: (durationMs) => this.pause(durationMs),
       owners: () => (this.bus ? shardsByOwner(this.bus, shardCount) : Promise.resolve(new Map())),
       logLeader: () => this.logLeader(),
@@ -279,6 +290,8 @@ class DrillRun {
       seed,
       target: this.target.description,
       skipped: load.figures.skipped,
+      ownDelayP99Ms: ownDelayMs(this.ownDelay.percentile(99)),
+      ownDelayMaxMs: ownDelayMs(this.ownDelay.max),
       events: this.notes,
     };
   }
@@ -296,4 +309,9 @@ class DrillRun {
     });
     await Promise.race([task, aborted]).finally(() => stopped.removeEventListener('abort', onAbort));
   }
+}
+
+/** A tick that comes in time counts as its resolution. */
+function ownDelayMs(ns: number): number {
+  return Math.max(0, Math.round(ns / 1e6) - OWN_DELAY_RESOLUTION_MS);
 }

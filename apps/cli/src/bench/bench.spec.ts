@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const program = join(__dirname, '..', '..', 'dist', 'main.js');
+jest.setTimeout(300_000);
+
+interface Ended {
+  readonly result: {
+    readonly bench: string;
+    readonly metrics: Record<string, unknown>;
+    readonly bars: readonly { name: string; value: number | null; ok: boolean }[];
+  };
+  readonly stderr: string;
+}
+
+/** In a process of its own. Times are measured by hand on an idle machine, so the exit code says nothing here. */
+function bench(...args: readonly string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, 'bench', ...args, '--json']);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.on('close', () => {
+      const last = stdout.trim().split('\n').at(-1) ?? '{}';
+      resolve({ result: JSON.parse(last) as Ended['result'], stderr });
+    });
+  });
+}
+
+/** Bars on correctness hold on any machine. */
+function brokenPromises({ result }: Ended): string[] {
+  const promised = /^(lost|duplicated|overAttempts|stranded)/;
+  return result.bars.filter(({ name, ok }) => promised.test(name) && !ok).map(({ name }) => name);
+}
+
+it('names its benches, and refuses others', async () => {
+  const { result } = await bench('list');
+  expect(result).toMatchObject({ benches: [{ name: 'e2e' }, { name: 'takeover' }, { name: 'replay' }] });
+  expect((await bench('run', 'nothing')).stderr).toContain('there is no bench "nothing"');
+});
+
+it('loses a session-actor twice and measures both times', async () => {
+  const ended = await bench('run', 'takeover', '--sessions', '60', '--rate', '20', '--runs', '2');
+  expect(ended.result).toMatchObject({
+    bench: 'takeover',
+    metrics: { runs: 2, loss: 'kill', gapMs: { median: expect.any(Number), p99: expect.any(Number) } },
+  });
+  expect(ended.result.metrics['each']).toHaveLength(2);
+  expect(brokenPromises(ended)).toEqual([]);
+});
+
+it('wipes Redis and counts what is folded again', async () => {
+  const ended = await bench('replay', '--records', '12000');
+  expect(ended.result.bench).toBe('replay');
+  const [node] = ended.result.metrics['nodes'] as { records: number }[];
+  // The log holds these and what the watched chats have caused; some of it is folded before the wipe is noticed.
+  expect(node?.records).toBeGreaterThan(11_000);
+  expect(brokenPromises(ended)).toEqual([]);
+});

@@ -1,0 +1,112 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { shardOf, subjects, type InternalRecord, type PublicRecord } from '@flexpush/contracts';
+import { waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
+
+/** Publishes that wait for their acknowledgement at once. */
+const IN_FLIGHT_MAX = 1_024;
+const AGENT = 'agent';
+const CUSTOMER = 'customer';
+
+type Unnamed<R> = R extends unknown ? Omit<R, 'v' | 'id' | 'sessionId'> : never;
+
+/**
+ * Writes chats into the log as services and publishers would: a customer with reliable pushes, an agent, and then an event
+ * and the refresh for it in turn. One record per message, because that is what a log of a calm day holds and it costs most.
+ */
+export class LogFill {
+  private readonly underWay = new Set<Promise<void>>();
+
+  private constructor(
+    private readonly bus: NatsBus,
+    private readonly shardCount: number,
+    private readonly provider: string,
+  ) {}
+
+  /** Pushes that leave go to this provider. */
+  static async open(bus: NatsBus, provider: string): Promise<LogFill> {
+    return new LogFill(bus, await waitForShardCount(bus), provider);
+  }
+
+  /** Resolves when the log has acknowledged every record. The chats take turns. */
+  async write({ records, sessions }: { records: number; sessions: number }): Promise<void> {
+    const run = randomUUID().slice(0, 8);
+    const chats = Array.from({ length: sessions }, (_, n) => ({
+      sessionId: `fill-${run}-${n}`,
+      secureKey: `key-${run}-${n}`,
+    }));
+    let written = 0;
+    for (let round = 0; written < records; round++)
+      for (const chat of chats) {
+        for (const record of round === 0 ? this.first(chat, chat.sessionId) : this.next(chat, round)) {
+          if (written++ >= records) break;
+          await this.append(chat.sessionId, record);
+        }
+      }
+    await Promise.all(this.underWay);
+  }
+
+  private first(
+    { secureKey }: { secureKey: string },
+    deviceId: string,
+  ): Unnamed<PublicRecord | InternalRecord>[] {
+    return [
+      {
+        type: 'session.create',
+        service: 'support-web',
+        userId: CUSTOMER as never,
+        secureKey,
+        keyHash: hashOf(secureKey),
+        obfuscatedKey: '',
+        nickname: 'Customer',
+        userData: {},
+        subscription: {
+          deviceId,
+          deviceType: 'customhttp',
+          notifyRequestor: false,
+          resend: true,
+          provider: this.provider,
+          debug: false,
+        },
+      },
+      { type: 'participant.join', userId: AGENT as never, nickname: 'Agent', participantType: 'Agent' },
+      this.refresh(secureKey),
+    ];
+  }
+
+  private next(
+    { secureKey }: { secureKey: string },
+    round: number,
+  ): Unnamed<PublicRecord | InternalRecord>[] {
+    return [
+      { type: 'message.send', userId: AGENT as never, text: `How can I help you today? ${round}` },
+      this.refresh(secureKey),
+    ];
+  }
+
+  private refresh(secureKey: string): Unnamed<InternalRecord> {
+    return {
+      type: 'request.refresh',
+      userId: CUSTOMER as never,
+      keyHash: hashOf(secureKey),
+      transcriptPosition: 1_000_000,
+    };
+  }
+
+  private async append(sessionId: string, record: Unnamed<PublicRecord | InternalRecord>): Promise<void> {
+    const shard = shardOf(sessionId, this.shardCount);
+    const isInternal = record.type === 'session.create' || record.type === 'request.refresh';
+    const subject = isInternal ? subjects.logInternal(shard) : subjects.logPublic(shard);
+    const payload = JSON.stringify({ v: 1, id: randomUUID(), sessionId, ...record });
+    const publishing: Promise<void> = this.bus.connection
+      .jetstream()
+      .publish(subject, payload, { timeout: 30_000 })
+      .then(() => void this.underWay.delete(publishing));
+    this.underWay.add(publishing);
+    const [oldest] = this.underWay;
+    if (this.underWay.size >= IN_FLIGHT_MAX) await oldest;
+  }
+}
+
+function hashOf(secureKey: string): string {
+  return createHash('sha256').update(secureKey).digest('hex');
+}
