@@ -208,7 +208,7 @@ describe('several servers', () => {
     });
 
     const [first] = group.sentinels as [RedisServer];
-    first.kill('SIGKILL');
+    await first.kill();
     await until('the sentinel is gone', async () => {
       const { topology } = await readRedisFacts(url, TIMEOUT);
       return topology.kind === 'sentinel' && topology.answering === 2 && topology.known === 3;
@@ -229,7 +229,7 @@ describe('several servers', () => {
     expect(facts.masters).toHaveLength(3);
 
     // Most of the masters are gone, and nobody is left to follow them.
-    for (const server of group.servers) if (server !== masters[0]) server.kill('SIGKILL');
+    await Promise.all(group.servers.filter((server) => server !== masters[0]).map((server) => server.kill()));
     await until('the cluster calls itself broken', async () => {
       const now = await readRedisFacts(url, TIMEOUT);
       return now.topology.kind === 'cluster' && !now.topology.isOk && now.masters.length === 1;

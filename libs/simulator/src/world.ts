@@ -64,7 +64,7 @@ export class World {
     this.receivers = new Receivers(this.time, this.random);
     this.store.comparesCheckpoints = !off.has('checkpoint-comparison');
     for (let shard = 0; shard < SHARDS; shard++)
-      this.append(shard, { v: 1, type: 'options.changed', revision: 1, values: OPTIONS });
+      void this.append(shard, { v: 1, type: 'options.changed', revision: 1, values: OPTIONS });
   }
 
   /** True time, ms since the start. */
