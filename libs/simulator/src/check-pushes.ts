@@ -1,5 +1,5 @@
-import type { Terms, Violation } from './check';
 import type { ChatHistory, Post, Said } from './history';
+import type { Terms, Violation } from './terms';
 
 type Trigger = Extract<Post, { kind: 'trigger' }>;
 type Wrong = (rule: string, atMs: number, what: string) => void;

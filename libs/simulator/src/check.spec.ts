@@ -1,5 +1,6 @@
-import { check, type Terms, type Violation } from './check';
+import { check } from './check';
 import { newChat, type ChatHistory, type Post, type Refresh, type SeenEvent } from './history';
+import type { Terms, Violation } from './terms';
 
 const TERMS: Terms = {
   resendDelayMs: 1_000,

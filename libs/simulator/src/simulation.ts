@@ -1,5 +1,5 @@
 import { shardOf } from '@flexpush/contracts';
-import { check, type Terms, type Violation } from './check';
+import { check } from './check';
 import { Cluster } from './cluster';
 import { DEAD_TIMEOUT_MS } from './gms-host';
 import type { History } from './history';
@@ -7,6 +7,7 @@ import { LATE_DELAY_MAX_MS } from './network';
 import { notePost, People, type PushBody } from './people';
 import { HEAL_AT_MS, type Fault, type Plan } from './plan';
 import type { Switch } from './switches';
+import type { Terms, Violation } from './terms';
 import { RESEND_ATTEMPTS_MAX, RESEND_DELAY_MS, SHARDS, World } from './world';
 
 /** After so long everything is as if nothing had happened: takeovers, visibility times, breakers. */
