@@ -41,7 +41,7 @@ interface Cast {
 
 async function assemble(): Promise<Cast> {
   const many = (count: number, userData: Record<string, string>) =>
-    Promise.all(Array.from({ length: count }, () => story.chat(userData)));
+    Promise.all(Array.from({ length: count }, () => startsUntilAnswered(userData)));
   const [waiting, quiet, plain] = await Promise.all([
     many(CHATS, reliable),
     many(CHATS, reliable),
@@ -52,6 +52,20 @@ async function assemble(): Promise<Cast> {
   await Promise.all(all.map((chat) => chat.received(1, RECOVERY_MS)));
   await Promise.all(quiet.map((chat) => chat.refresh()));
   return { waiting, quiet, plain };
+}
+
+/** While NATS is just coming back a request is answered with `statusCode` 1: the same one again. */
+async function startsUntilAnswered(userData: Record<string, string>): Promise<Chat> {
+  let started: Chat | undefined;
+  await until(
+    'a chat',
+    async () => {
+      started = await story.chat(userData).catch(() => undefined);
+      return started !== undefined;
+    },
+    RECOVERY_MS,
+  );
+  return started as Chat;
 }
 
 /** An agent whose publish is refused or not acknowledged publishes again, under the id that makes a repeat harmless. */
