@@ -31,7 +31,7 @@ const AWAY_MS = 4_000;
 const WARM_UP_MS = 5_000;
 const SETTLED_LOOK_MS = 100;
 const SETTLED_LOOKS = 10;
-const SETTLE_MAX_MS = 60_000;
+const SETTLE_MAX_MS = 120_000;
 /** So much is always on its way: what comes in within this time. */
 const UNTOLD_FEW_S = 0.2;
 const UNTOLD_FEW = 5;
@@ -83,9 +83,14 @@ async function settled(context: DrillContext, target: OwnTarget): Promise<void> 
   const endMs = performance.now() + SETTLE_MAX_MS;
   let looks = 0;
   while (looks < SETTLED_LOOKS) {
-    if (performance.now() > endMs) throw new Error('the system does not settle; see the load average');
     const few = Math.max(UNTOLD_FEW, context.ratePerS * UNTOLD_FEW_S);
-    looks = context.untoldCount() <= few && (await target.isReady()) ? looks + 1 : 0;
+    const untold = context.untoldCount();
+    const notReady = await target.notReady();
+    if (performance.now() > endMs)
+      throw new Error(
+        `the system does not settle in ${SETTLE_MAX_MS / 1000} s: ${untold} events not told yet; ${notReady.join('; ') || 'all are ready'}`,
+      );
+    looks = untold <= few && notReady.length === 0 ? looks + 1 : 0;
     await context.pause(SETTLED_LOOK_MS);
   }
 }

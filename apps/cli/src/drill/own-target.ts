@@ -3,20 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
-import {
-  isHttpReady,
-  prepareStack,
-  redisCommand,
-  waitHttpReady,
-  type ManagedProcess,
-  type Stack,
-} from '@flexpush/stack';
+import { prepareStack, redisCommand, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
 import type { StackNeeds } from './drill';
 import { Proxies } from './proxies';
 import { Reviver } from './reviver';
 import type { Target, Victim, VictimKind } from './target';
 
 const READY_TIMEOUT_MS = 60_000;
+/** Of what a node says that is not ready. */
+const READINESS_CHARS = 300;
 /** How long a killed process stays away: as fast as a cluster that has the image at hand. */
 const REVIVE_AFTER_MS = 4_000;
 
@@ -92,11 +87,14 @@ export class OwnTarget implements Target {
     return Promise.resolve(running.map((process) => this.victim(process)));
   }
 
-  /** Whether every session-actor runs and has caught up with all its shards. */
-  async isReady(): Promise<boolean> {
-    const actors = this.stack.servicesOf('session-actor');
-    const ready = await Promise.all(actors.map(({ url }) => isHttpReady(`${url}/readyz`)));
-    return ready.every(Boolean);
+  /** The session-actors that are not ready, and what they say of it. */
+  async notReady(): Promise<string[]> {
+    const answers = this.stack.servicesOf('session-actor').map(async ({ name, url }) => {
+      const answer = await fetch(`${url}/readyz`).catch(() => undefined);
+      if (answer?.ok) return [];
+      return [`${name}: ${answer ? (await answer.text()).slice(0, READINESS_CHARS) : 'no answer'}`];
+    });
+    return (await Promise.all(answers)).flat();
   }
 
   /** `http://127.0.0.1:<port>` of each session-actor. */
