@@ -21,10 +21,10 @@ import {
   type ShardLog,
   type ShardStore,
 } from '@flexpush/actor-runtime';
-import { MemoryLogger, MemoryMeter } from '@flexpush/actor-runtime/testing';
+import { MemoryMeter } from '@flexpush/actor-runtime/testing';
 import { Host } from './host';
 import { foldWithoutConfirmCheck } from './switches';
-import { SHARDS, type World } from './world';
+import { SHARDS, SILENT, type World } from './world';
 
 const HEARTBEAT_MS = 250;
 const DEAD_AFTER_MS = 1_500;
@@ -38,7 +38,7 @@ const SETTLE_DEADLINE_MS = 5_000;
 /** A session-actor process: the real runtime on the world's ports. */
 export class ActorHost {
   readonly host: Host;
-  private readonly logger = new MemoryLogger();
+  private readonly logger = SILENT;
   private readonly meter = new MemoryMeter();
   private readonly dispatcher: Dispatcher;
   private readonly rebuilds = new RebuildTurns(1);

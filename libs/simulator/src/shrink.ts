@@ -6,13 +6,17 @@ import type { Switch } from './switches';
 const RUNS_MAX = 150;
 
 /** The shortest plan that was found to fail still: fewer faults, fewer chats, fewer messages. */
-export async function shrink(failing: Run, off: ReadonlySet<Switch> = new Set()): Promise<Run> {
+export async function shrink(
+  failing: Run,
+  off: ReadonlySet<Switch> = new Set(),
+  runsMax = RUNS_MAX,
+): Promise<Run> {
   let best = failing;
   let runs = 0;
   for (let isShorter = true; isShorter;) {
     isShorter = false;
     for (const plan of shorterPlans(best.plan)) {
-      if (runs++ >= RUNS_MAX) return best;
+      if (runs++ >= runsMax) return best;
       const run = await simulate(plan, off);
       if (run.violations.length === 0) continue;
       best = run;

@@ -1,8 +1,7 @@
 import { LogClock, MeasuredFires, ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
-import { MemoryLogger } from '@flexpush/actor-runtime/testing';
 import { appendFrom } from './actor-host';
 import { Host } from './host';
-import { SHARDS, type World } from './world';
+import { SHARDS, SILENT, type World } from './world';
 
 const VISIBILITY_MS = 5_000;
 const LOOK_MS = 400;
@@ -23,7 +22,7 @@ export class TimerHost {
   ) {
     const host = (this.host = new Host(name, world.time));
     const { network, store } = world;
-    const log = new MemoryLogger();
+    const log = SILENT;
     const clock = new LogClock(host.clock);
     this.claimer = new TimerClaimer({
       store: { claimDue: network.redis(host, store.claimDue.bind(store)) },

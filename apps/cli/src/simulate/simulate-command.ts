@@ -17,6 +17,7 @@ interface SimulateOptions {
   readonly seed?: number;
   readonly faults?: FaultKind[];
   readonly off?: Switch[];
+  readonly shrink: boolean;
   readonly json?: boolean;
 }
 
@@ -42,6 +43,7 @@ export function registerSimulate(program: Command): void {
       `switch a safeguard off, to see that the checker finds it: ${switches.join(', ')}`,
       listOf(switches),
     )
+    .option('--no-shrink', 'tell a failing run as it is, without looking for a shorter one')
     .option('--json', 'print one JSON object as the last line')
     .addHelpText(
       'after',
@@ -70,8 +72,8 @@ async function run(given: SimulateOptions): Promise<void> {
     printVerdict({ verdict, ...figures }, json);
     return;
   }
-  printProgress('looking for the shortest history that fails');
-  const shortest = await shrink(failing, switchedOff);
+  if (given.shrink) printProgress('looking for the shortest history that fails');
+  const shortest = given.shrink ? await shrink(failing, switchedOff) : failing;
   const { seed } = failing.plan;
   if (!json) printFailure(failing, shortest, repeatBy(seed, given));
   const result = {
@@ -117,7 +119,7 @@ function printFailure(failing: Run, shortest: Run, repeat: string): void {
   printLine(`the whole of it again: ${repeat}`);
 }
 
-function repeatBy(seed: number, { faults, off }: SimulateOptions): string {
+function repeatBy(seed: number, { faults, off }: Pick<SimulateOptions, 'faults' | 'off'>): string {
   const more = [
     ...(faults ? [`--faults ${faults.length === 0 ? 'none' : faults.join(',')}`] : []),
     ...(off ? [`--off ${off.join(',')}`] : []),
