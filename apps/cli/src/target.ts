@@ -1,4 +1,4 @@
-import { connectBus, type NatsBus } from '@flexpush/nats-bus';
+import { connectBus, NotThereError, type NatsBus } from '@flexpush/nats-bus';
 import { defaultStackDir, readRun } from '@flexpush/stack';
 import type { Command } from 'commander';
 import { natsUrlFromEnvironment, redisUrlFromEnvironment } from './config';
@@ -40,17 +40,15 @@ export function redisUrlOf(target: TargetOptions & { readonly redis?: string }):
 
 /** Runs a task with a connection; a server that is not there is an error after a few seconds, not a wait for ever. */
 export async function withBus<T>(target: TargetOptions, task: (bus: NatsBus) => Promise<T>): Promise<T> {
-  const url = natsUrlOf(target);
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`no NATS server answers at ${url}; is the system running?`)),
-      CONNECT_TIMEOUT_MS,
-    );
+  const bus = await connectBus({
+    url: natsUrlOf(target),
+    name: 'flexpush-cli',
+    firstConnectTimeoutMs: CONNECT_TIMEOUT_MS,
+  }).catch((error: unknown) => {
+    throw error instanceof NotThereError
+      ? new Error(`${error.message}; is the system running?`, { cause: error })
+      : error;
   });
-  const bus = await Promise.race([connectBus({ url, name: 'flexpush-cli' }), tooLate]).finally(() =>
-    clearTimeout(timer),
-  );
   try {
     return await task(bus);
   } finally {

@@ -181,7 +181,7 @@ export async function connectBus(
     if (!(error instanceof NotThereError)) throw error;
     const { cause } = error;
     const reason = cause instanceof Error ? cause.message : 'no answer';
-    throw new NotThereError(`no NATS server answers at ${url.replace(/\/\/[^@/]*@/, '//')}: ${reason}`, {
+    throw new NotThereError(`no NATS server answers at ${url.replace(/\/\/[^@/]*@/g, '//')}: ${reason}`, {
       cause,
     });
   }
