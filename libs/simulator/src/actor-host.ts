@@ -109,7 +109,6 @@ export class ActorHost {
   start(): void {
     const { world, host, name, ownership, dispatcher } = this;
     const { network } = world;
-    network.join(host);
     network.subscribe(host, subjects.actorProbe(name), (message) => message.respond('alive'));
     network.subscribe(host, subjects.actorHeartbeat, (message) => {
       ownership.hear(JSON.parse(message.text()) as PeerHeartbeat);

@@ -37,7 +37,6 @@ export class ChatHost {
 
   start(): void {
     const { network } = this.world;
-    network.join(this.host);
     network.subscribe(this.host, subjects.reply(this.callerId), (message) =>
       this.calls.accept(message.text()),
     );

@@ -90,7 +90,6 @@ export class GmsHost {
   start(): void {
     const { world, host, terms } = this;
     const { network, leases } = world;
-    network.join(host);
     const readAll = network.nats(host, async () => {
       for (let shard = 0; shard < SHARDS; shard++) terms.note({ shard, term: leases.now(shard).term });
     });

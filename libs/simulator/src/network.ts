@@ -33,7 +33,6 @@ export class Network {
   readonly down = new Set<Server>();
   /** Pairs of hosts that do not hear each other, as `a>b`; `*` is any. */
   readonly deaf = new Set<string>();
-  private readonly hosts = new Set<Host>();
   private readonly lastArrivalMs = new Map<string, number>();
   private readonly listeners = new Map<string, Set<{ host: Host; handle: (message: Message) => void }>>();
   /** Counts breaks of a server's connections, so that a call under way can tell that it went through one. */
@@ -44,12 +43,7 @@ export class Network {
     private readonly random: Random,
   ) {}
 
-  join(host: Host): void {
-    this.hosts.add(host);
-  }
-
   leave(host: Host): void {
-    this.hosts.delete(host);
     for (const listeners of this.listeners.values())
       for (const listener of listeners) if (listener.host === host) listeners.delete(listener);
   }

@@ -33,7 +33,6 @@ export class RegistryHost {
   start(): void {
     const { world, host, registry } = this;
     const { network } = world;
-    network.join(host);
     const nowMs = () => host.clock.monotonicMs();
     network.subscribe(host, subjects.gmsHeartbeat, (message) => {
       const heartbeat = JSON.parse(message.text()) as GmsHeartbeat;

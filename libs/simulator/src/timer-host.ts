@@ -62,7 +62,6 @@ export class TimerHost {
   }
 
   start(): void {
-    this.world.network.join(this.host);
     this.split.start();
     this.claimer.start();
   }
