@@ -100,7 +100,7 @@ describe('ensureStreams', () => {
     },
   ])('may run at the same time from two nodes with $name', ({ other }) =>
     withNats({}, async (a, b) => {
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < 25; round++) {
         await Promise.all([ensureStreams(a, SETTINGS), ensureStreams(b, other), ensureStreams(a, SETTINGS)]);
         expect(Object.keys(await streamConfigs(a))).toHaveLength(7);
         const jsm = await a.connection.jetstreamManager();
@@ -108,6 +108,13 @@ describe('ensureStreams', () => {
       }
     }),
   );
+
+  it('refuses a log whose subjects another stream has already', () =>
+    withNats({}, async (bus) => {
+      const jsm = await bus.connection.jetstreamManager();
+      await jsm.streams.add({ name: 'someone-elses', subjects: ['flexpush.log.>'] });
+      await expect(ensureStreams(bus, SETTINGS)).rejects.toThrow('subjects overlap');
+    }));
 
   it('refuses another shard count than the first one and says what to do', () =>
     withNats({}, async (a, b) => {

@@ -68,9 +68,14 @@ async function streamExists(jsm: JetStreamManager, name: string): Promise<boolea
   }
 }
 
-/** Another node was faster, with settings of its own: its stream or bucket stands. */
-function isNameTaken(error: unknown): boolean {
-  return error instanceof NatsError && error.api_error?.err_code === 10058;
+const NAME_TAKEN = 10058;
+/** What the loser of a race may hear as well: the subjects that overlap are those of the very stream it wanted. */
+const SUBJECTS_OVERLAP = 10065;
+
+/** Another node was faster, perhaps with settings of its own: its stream stands. */
+async function isMadeMeanwhile(jsm: JetStreamManager, name: string, error: unknown): Promise<boolean> {
+  const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
+  return code === NAME_TAKEN || (code === SUBJECTS_OVERLAP && (await streamExists(jsm, name)));
 }
 
 async function ensureStream(
@@ -81,7 +86,7 @@ async function ensureStream(
   try {
     await jsm.streams.add(config);
   } catch (error) {
-    if (!isNameTaken(error)) throw error;
+    if (!(await isMadeMeanwhile(jsm, config.name, error))) throw error;
   }
 }
 
@@ -122,10 +127,17 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
     allow_direct: true,
   });
   const bucket = { replicas: settings.replicas, storage: StorageType.File };
-  await ensureBucket(bus, CLUSTER_BUCKET, bucket);
-  await ensureBucket(bus, LEASE_BUCKET, bucket);
-  await ensureBucket(bus, OPTION_BUCKET, { ...bucket, history: 5 });
-  await ensureBucket(bus, SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
+  const ensureBucket = async (name: string, options: Partial<KvOptions>) => {
+    try {
+      await bus.connection.jetstream().views.kv(name, options);
+    } catch (error) {
+      if (!(await isMadeMeanwhile(jsm, `KV_${name}`, error))) throw error;
+    }
+  };
+  await ensureBucket(CLUSTER_BUCKET, bucket);
+  await ensureBucket(LEASE_BUCKET, bucket);
+  await ensureBucket(OPTION_BUCKET, { ...bucket, history: 5 });
+  await ensureBucket(SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
   await fixShardCount(bus, settings.shardCount);
 }
 
@@ -141,14 +153,6 @@ export async function missingStreams(bus: NatsBus): Promise<string[]> {
   if (missing.length > 0) return missing;
   const kv = await bus.connection.jetstream().views.kv(CLUSTER_BUCKET, { bindOnly: true });
   return (await kv.get(SHARDS_KEY)) === null ? [`${CLUSTER_BUCKET}/${SHARDS_KEY}`] : [];
-}
-
-async function ensureBucket(bus: NatsBus, name: string, options: Partial<KvOptions>): Promise<void> {
-  try {
-    await bus.connection.jetstream().views.kv(name, options);
-  } catch (error) {
-    if (!isNameTaken(error)) throw error;
-  }
 }
 
 async function fixShardCount(bus: NatsBus, shardCount: number): Promise<void> {
