@@ -174,13 +174,10 @@ export class Dispatcher {
   }
 
   /** A confirm: the trigger leaves, and its node is told not to start it (I5). */
-  withdraw(
-    shard: number,
-    withdrawal: { entry: OutboxEntry | undefined; subscription: string; n: number },
-  ): void {
+  withdraw(shard: number, withdrawal: { entry: OutboxEntry; subscription: string; n: number }): void {
     const state = this.shards.get(shard);
     const { entry, subscription, n } = withdrawal;
-    if (!state || !entry) return;
+    if (!state) return;
     state.settled.delete(entry.key);
     const flight = state.flights.get(entry.key);
     if (!flight) return;

@@ -2,20 +2,25 @@ import { BOUNDS, pushJobSchema, subscriptionKey, type PushJob } from '@flexpush/
 import { parseStored, RubbishStateError } from './session-cache';
 
 /** A committed, unsettled notification. */
-export interface OutboxEntry {
+export class OutboxEntry {
   /** Triggers are keyed by subscription, plain ones by notification id. */
-  key: string;
-  job: PushJob;
-  /** The job as it is stored and sent. */
-  json: string;
+  readonly key: string;
+
+  constructor(
+    readonly job: PushJob,
+    private text?: string,
+  ) {
+    this.key = outboxKey(job);
+  }
+
+  /** The job as it is stored and sent. Many are replaced or withdrawn within their batch, and never need it. */
+  get json(): string {
+    return (this.text ??= JSON.stringify(this.job));
+  }
 }
 
 export function outboxKey(job: PushJob): string {
   return job.kind === 'trigger' ? subscriptionKey(job.sessionId, job.userId) : job.id;
-}
-
-export function outboxEntry(job: PushJob): OutboxEntry {
-  return { key: outboxKey(job), job, json: JSON.stringify(job) };
 }
 
 /** A stored job, or a `RubbishStateError`. */
@@ -41,7 +46,7 @@ export class Outbox {
     const outbox = new Outbox();
     const jobs = Object.entries(stored).map(([key, json]) => ({ job: parseJob(json, key), json }));
     jobs.sort((a, b) => a.job.n - b.job.n);
-    for (const { job, json } of jobs) outbox.add({ key: outboxKey(job), job, json });
+    for (const { job, json } of jobs) outbox.add(new OutboxEntry(job, json));
     return outbox;
   }
 

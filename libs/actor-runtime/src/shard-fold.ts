@@ -19,7 +19,7 @@ import {
 } from '@flexpush/session';
 import type { Decoded } from './decode';
 import type { Commit, DeadLetter, LogMessage } from './ports';
-import { Outbox, outboxEntry, type OutboxEntry } from './outbox';
+import { OutboxEntry, type Outbox } from './outbox';
 import {
   formatSession,
   isTexts,
@@ -54,7 +54,7 @@ export interface FoldedBatch {
   replies: PendingReply[];
   /** New outbox entries, in order. */
   notifications: OutboxEntry[];
-  withdrawals: { entry: OutboxEntry | undefined; subscription: string; n: number }[];
+  withdrawals: { entry: OutboxEntry; subscription: string; n: number }[];
   /** Entries that left the outbox because their results are folded, or for their bound. */
   settled: OutboxEntry[];
   dropped: OutboxEntry[];
@@ -69,10 +69,18 @@ export interface FoldedBatch {
   records: number;
 }
 
+/** A session that the batch changes: as it was before, and its new events. */
+interface SessionChange {
+  cached: CachedSession;
+  before: CachedSession['session'];
+  events: [number, string][];
+}
+
 interface Changes {
-  sessions: Map<string, { cached: CachedSession; events: [number, string][] }>;
-  timers: Map<string, number | undefined>;
-  outbox: Map<string, string | undefined>;
+  sessions: Map<string, SessionChange>;
+  /** Members that fired, with their sessions. */
+  fired: Map<string, CachedSession | undefined>;
+  outbox: Map<string, OutboxEntry | undefined>;
   options: boolean;
   snapshots: Map<string, number | undefined>;
 }
@@ -146,7 +154,7 @@ export class ShardFold {
     };
     const changes: Changes = {
       sessions: new Map(),
-      timers: new Map(),
+      fired: new Map(),
       outbox: new Map(),
       options: false,
       snapshots: new Map(),
@@ -154,7 +162,7 @@ export class ShardFold {
     for (const placed of records) {
       // A refused record moved the time when it was first met, so it does in a replay.
       this.lastAtMs = Math.max(this.lastAtMs, placed.atMs);
-      if (skips.has(`${placed.seq}.${placed.index}.${placed.atMs}`)) continue;
+      if (skips.size > 0 && skips.has(`${placed.seq}.${placed.index}.${placed.atMs}`)) continue;
       const { decoded } = placed;
       if (decoded.kind === 'malformed') {
         const { reason, shown: record } = decoded;
@@ -225,10 +233,8 @@ export class ShardFold {
     record.timers.forEach(([member, scoreMs], i) => {
       const name = parseTimerMember(member);
       const cached = name && this.sessions.get(name.sessionId);
-      if (!name || !cached) {
-        into.changes.timers.set(member, undefined);
-        return;
-      }
+      into.changes.fired.set(member, cached);
+      if (!name || !cached) return;
       const input: FoldInput = { type: 'timer.fire', ...name, scoreMs };
       // Within one record the place of the timer counts as its index, so that each is folded once.
       this.apply({ ...placed, index: placed.index + i / (record.timers.length + 1) }, input, {
@@ -236,7 +242,6 @@ export class ShardFold {
         cached,
         ...into,
       });
-      into.changes.timers.set(member, cached.session && timersOf(cached.session).get(member));
     });
   }
 
@@ -277,8 +282,7 @@ export class ShardFold {
     if (outcome.session === before) return outcome;
     cached.session = outcome.session;
     let changed = changes.sessions.get(sessionId);
-    if (!changed) changes.sessions.set(sessionId, (changed = { cached, events: [] }));
-    noteTimers(changes.timers, before, outcome.session);
+    if (!changed) changes.sessions.set(sessionId, (changed = { cached, before, events: [] }));
     if (before === undefined) changes.snapshots.set(sessionId, this.lastAtMs);
     if (before && outcome.session === undefined) {
       changes.snapshots.set(sessionId, undefined);
@@ -332,17 +336,17 @@ export class ShardFold {
         return;
       }
       case 'notify': {
-        const entry = outboxEntry(effect.job);
+        const entry = new OutboxEntry(effect.job);
         const dropped = this.outbox.add(entry);
-        changes.outbox.set(entry.key, entry.json);
-        batch.notifications.push(entry);
+        changes.outbox.set(entry.key, entry);
         for (const old of dropped) changes.outbox.set(old.key, undefined);
         batch.dropped.push(...dropped);
         return;
       }
       case 'withdraw': {
         const entry = this.outbox.remove(effect.subscription);
-        if (entry) changes.outbox.set(entry.key, undefined);
+        if (!entry) return;
+        changes.outbox.set(entry.key, undefined);
         batch.withdrawals.push({ entry, subscription: effect.subscription, n: effect.n });
         return;
       }
@@ -361,14 +365,20 @@ export class ShardFold {
   private collect(batch: FoldedBatch, changes: Changes): void {
     const { writes } = batch;
     if (changes.options) writes.options = this.formatOptions();
-    for (const [sessionId, { cached, events }] of changes.sessions) {
+    const timers = new Map<string, number | undefined>();
+    for (const [member, cached] of changes.fired)
+      timers.set(member, cached?.session && timersOf(cached.session).get(member));
+    for (const [sessionId, { cached, before, events }] of changes.sessions) {
       writes.sessions.push({ sessionId, state: formatSession(cached), events });
+      noteTimers(timers, before, cached.session);
     }
-    writes.timers = [...changes.timers];
-    writes.outbox = [...changes.outbox];
-    writes.snapshots = [...changes.snapshots];
+    writes.timers = [...timers];
     // A notification that a later record of the same batch replaced or withdrew never leaves.
-    batch.notifications = batch.notifications.filter((entry) => this.outbox.get(entry.key) === entry);
+    for (const [key, entry] of changes.outbox) {
+      writes.outbox.push([key, entry?.json]);
+      if (entry) batch.notifications.push(entry);
+    }
+    writes.snapshots = [...changes.snapshots];
   }
 }
 

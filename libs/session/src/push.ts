@@ -72,21 +72,16 @@ function pushTrigger(work: Work, participant: Subscribed, attempt: number): void
   const { subscription } = participant;
   subscription.lastN++;
   const content = work.options.pushContent;
-  const bare = wantsPayload(work, subscription) ? {} : { bare: true as const };
-  const secureKey =
-    content.includes('secure-key') && participant.secureKey ? { secureKey: participant.secureKey } : {};
-  work.effects.push({
-    kind: 'notify',
-    job: {
-      ...common(work, participant),
-      kind: 'trigger',
-      attempt,
-      position: subscription.status === 'removed' ? -1 : subscription.unread,
-      content,
-      ...bare,
-      ...secureKey,
-    },
-  });
+  const job: PushJob = {
+    ...common(work, participant),
+    kind: 'trigger',
+    attempt,
+    position: subscription.status === 'removed' ? -1 : subscription.unread,
+    content,
+  };
+  if (!wantsPayload(work, subscription)) job.bare = true;
+  if (content.includes('secure-key') && participant.secureKey) job.secureKey = participant.secureKey;
+  work.effects.push({ kind: 'notify', job });
 }
 
 /** A fresh trigger at once, attempt 0, and one schedule from now; an earlier one is replaced (CONTRACT 6 #7, I5). */

@@ -2,10 +2,11 @@ import { BOUNDS } from '@flexpush/contracts';
 import type { RecentIds } from './session';
 
 const GENERATION_MS = 300_000;
-/** 53 bits in base 36. */
-const WIDTH = 11;
+/** 54 bits, six to a character. */
+const WIDTH = 9;
+const DIGITS = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_');
 
-/** A 53-bit hash (two mixed 32-bit lanes), as text of fixed width. */
+/** A 54-bit hash (two mixed 32-bit lanes, 27 bits of each), as text of fixed width. */
 function hash(id: string): string {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;
@@ -16,7 +17,22 @@ function hash(id: string): string {
   }
   a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
   b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
-  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36).padStart(WIDTH, '0');
+  return String.fromCharCode(
+    digit(a, 0),
+    digit(a, 6),
+    digit(a, 12),
+    digit(a, 18),
+    // The last three bits of each lane share one.
+    DIGITS[((a >>> 24) & 7) | (((b >>> 24) & 7) << 3)] as number,
+    digit(b, 18),
+    digit(b, 12),
+    digit(b, 6),
+    digit(b, 0),
+  );
+}
+
+function digit(lane: number, shift: number): number {
+  return DIGITS[(lane >>> shift) & 63] as number;
 }
 
 function holds(generation: string, hashed: string): boolean {

@@ -54,9 +54,9 @@ export interface Participant {
 
 /** Record ids of the last five to ten minutes as fixed-width hashes, in two generations (DESIGN section 4). */
 export interface RecentIds {
-  sinceMs: number;
-  now: string;
-  before: string;
+  readonly sinceMs: number;
+  readonly now: string;
+  readonly before: string;
 }
 
 interface SessionCommon {
@@ -76,11 +76,10 @@ interface SessionCommon {
 export type Session = SessionCommon &
   ({ status: 'open' } | { status: 'ended'; endedAtMs: number; purgeAtMs: number });
 
-/** A copy whose participants and subscriptions may be changed without touching the original. */
+/** A copy whose participants and subscriptions may be changed without touching the original; the rest may be replaced. */
 export function copySession(session: Session): Session {
   return {
     ...session,
-    recent: { ...session.recent },
     participants: session.participants.map((participant) => {
       const { subscription } = participant;
       if (!subscription) return { ...participant };

@@ -48,7 +48,7 @@ describe('subscribing when a chat is created', () => {
       nextPosition: 2,
       nextParticipantId: 2,
       userData: { GCTI_Other: 'kept' },
-      recent: { sinceMs: START_MS, now: expect.stringMatching(/^[0-9a-z]{11}$/), before: '' },
+      recent: { sinceMs: START_MS, now: expect.stringMatching(/^[\w-]{9}$/), before: '' },
       participants: [
         {
           userId: 'mira',

@@ -5,7 +5,7 @@ import {
   type RecordOf,
   type SubscriptionRequest,
 } from '@flexpush/contracts';
-import { outboxEntry, type OutboxEntry } from '../outbox';
+import { OutboxEntry } from '../outbox';
 
 export const KEY_HASH = 'a1'.repeat(32);
 export const SHARDS = 4;
@@ -117,5 +117,5 @@ export function entry(
     ...(given.kind === 'plain' ? {} : { attempt: 0, position: 1, content: [] }),
     ...given,
   };
-  return outboxEntry(job as unknown as PushJob);
+  return new OutboxEntry(job as unknown as PushJob);
 }
