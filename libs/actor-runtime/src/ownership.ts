@@ -42,10 +42,14 @@ export interface Overseen {
 const OWN_BEATS_MISSED_MAX = 3;
 /** Peers are listened to for this many intervals before the first shard is taken, so that a newcomer does not grab all. */
 const LISTEN_INTERVALS = 2;
-/** Shards that are stopped here and not yet taken by a peer, at once (O9). */
+/** Shards that are stopped here and not yet served by a peer, at once (O9): to peers that have run for a while, */
 const HANDOVERS_AT_ONCE = 2;
-/** Peers that have not taken a shard within this time are not waited for any more: a stop has to end. */
-const TAKEN_WITHIN_MS = 500;
+/** and to those that have just come: what they do, they do for the first time, and all the others give to them too. */
+const HANDOVERS_TO_JOINING = 1;
+/** A peer is waited for so long with each of them, */
+const SERVED_WITHIN_MS = 1_000;
+/** and so long with all of them: a stop has to end. */
+const ALL_SERVED_WITHIN_MS = 5_000;
 /** A shard whose actor has failed is tried again after so long, not with every look. */
 const FAILED_RETRY_MS = 1_000;
 /** An actor that is to stop has so long for its batch in hand, with its retries; then nobody waits for it any more. */
@@ -72,8 +76,8 @@ const ABANDONED_MAX = 64;
  *     is fenced by the checkpoint like any other owner's.
  * O8. A lease is taken from a living owner that makes no progress (`ProgressWatch` decides), and then says so: that
  *     process is not given the shard again for a while, by any node. If all are left out, none is.
- * O9. Shards are handed over a few at a time: the next one is run until a peer has taken the one before. A peer that has
- *     just started takes long for twenty at once, and nobody serves them meanwhile.
+ * O9. Shards are handed over a few at a time: the next one is run until a peer has caught up with the one before. A peer
+ *     that has just started takes long for twenty at once, and nobody serves them meanwhile.
  */
 export class Ownership {
   private readonly owned = new Map<number, Owned>();
@@ -87,8 +91,10 @@ export class Ownership {
   private readonly leftOuts: LeftOuts;
   /** Shards whose lease is being taken right now: two ways lead there. */
   private readonly taking = new Set<number>();
-  /** What to do when a peer takes one of these shards. */
-  private readonly watchedTakes = new Map<number, () => void>();
+  /** What to do when a peer serves one of these shards. */
+  private readonly awaited = new Map<number, () => void>();
+  /** Not yet told to the peers (O9). */
+  private readonly caughtUp = new Set<number>();
   private abandoned = 0;
   private readonly notBeforeMs = new Map<number, number>();
   private readonly firstSilentAtMs = new Map<string, number>();
@@ -138,7 +144,7 @@ export class Ownership {
     await Promise.all([
       this.reconciling,
       ...this.takingFreed,
-      this.handOver([...this.owned.keys()], () => true),
+      this.handOver([...this.owned.keys()], () => true, HANDOVERS_AT_ONCE),
     ]);
     // What an actor that ended by itself left behind, and what a look under way has still begun.
     await Promise.all([...this.owned.keys()].map((shard) => this.giveUp(shard)));
@@ -155,6 +161,7 @@ export class Ownership {
       else this.deps.logger.error({ incarnation: heartbeat.incarnation }, 'node-id.twice');
       return;
     }
+    for (const shard of heartbeat.caughtUp ?? []) this.awaited.get(shard)?.();
     const outcome = this.detector.signal(heartbeat, nowMs);
     this.firstSilentAtMs.delete(heartbeat.nodeId);
     if (outcome !== 'refreshed' && outcome !== 'stale') {
@@ -173,11 +180,12 @@ export class Ownership {
     // A take whose answer was lost is learnt here: else nobody would run the shard, and nobody could release it (O6).
     if (isOurs) this.held.set(shard, Math.max(term, held));
     else if (term > held) this.held.delete(shard);
-    if (owner !== undefined && !isOurs) this.watchedTakes.get(shard)?.();
     if (owned && term > owned.term && !isOurs) {
       this.depose(shard, 'lease-taken');
     } else if (!owned && owner === undefined) {
-      const taking: Promise<void> = this.takeFreed(shard).finally(() => this.takingFreed.delete(taking));
+      const taking: Promise<void> = this.takeFreed(shard, term).finally(() =>
+        this.takingFreed.delete(taking),
+      );
       this.takingFreed.add(taking);
     }
   }
@@ -381,12 +389,15 @@ export class Ownership {
   private beat(): void {
     const { nodeId, incarnation } = this.settings;
     const full = [...this.owned.keys()].filter((shard) => this.deps.dispatcher.isFull(shard));
+    const caughtUp = [...this.caughtUp];
+    this.caughtUp.clear();
     this.deps.peers.beat({
       v: 1,
       nodeId: nodeId as PeerHeartbeat['nodeId'],
       incarnation,
       state: this.state,
       ...(full.length === 0 ? {} : { full }),
+      ...(caughtUp.length === 0 ? {} : { caughtUp }),
     });
   }
 
@@ -486,17 +497,22 @@ export class Ownership {
     return probe;
   }
 
-  /** At once, whatever a look under way is waiting for: nobody serves the shard meanwhile. */
-  private async takeFreed(shard: number): Promise<void> {
+  /** At once, whatever a look under way is waiting for, and on what the watch says: nobody serves the shard meanwhile. */
+  private async takeFreed(shard: number, term: number): Promise<void> {
     const nowMs = this.deps.clock.monotonicMs();
     if (this.state !== 'up' || (this.notBeforeMs.get(shard) ?? nowMs) > nowMs) return;
     if (this.placed(shard, this.living(['up', 'joining'])) !== this.settings.nodeId) return;
     // The look under way may have read the lease before it was free.
     if (this.taking.has(shard)) return void this.reconcile();
-    await this.tryTake(shard).catch((error: unknown) => {
+    this.taking.add(shard);
+    try {
+      await this.takeLease(shard, term, this.leftOuts.carried(shard));
+    } catch (error) {
       // The next look tries again.
       this.deps.logger.warn({ shard, err: error }, 'ownership.failed');
-    });
+    } finally {
+      this.taking.delete(shard);
+    }
   }
 
   private async tryTake(shard: number): Promise<void> {
@@ -539,19 +555,26 @@ export class Ownership {
   }
 
   private run(shard: number, actor: ShardActor): void {
-    const ended = actor.run().then((end) => {
-      if (this.owned.get(shard) !== owned) {
-        this.abandoned--;
-        return;
-      }
-      this.owned.delete(shard);
-      if (end === 'failed') this.notBeforeMs.set(shard, this.deps.clock.monotonicMs() + FAILED_RETRY_MS);
-      else this.notBeforeMs.delete(shard);
-      // The lease is taken anew under a higher term by the next look, if the shard still belongs here.
-      if (end !== 'stopped') this.deps.logger.warn({ shard, term: actor.term, end }, 'shard.ended');
-    });
+    const ended = actor
+      .run(() => this.tellCaughtUp(shard))
+      .then((end) => {
+        if (this.owned.get(shard) !== owned) {
+          this.abandoned--;
+          return;
+        }
+        this.owned.delete(shard);
+        if (end === 'failed') this.notBeforeMs.set(shard, this.deps.clock.monotonicMs() + FAILED_RETRY_MS);
+        else this.notBeforeMs.delete(shard);
+        // The lease is taken anew under a higher term by the next look, if the shard still belongs here.
+        if (end !== 'stopped') this.deps.logger.warn({ shard, term: actor.term, end }, 'shard.ended');
+      });
     const owned: Owned = { actor, term: actor.term, state: 'running', ended };
     this.owned.set(shard, owned);
+  }
+
+  private tellCaughtUp(shard: number): void {
+    this.caughtUp.add(shard);
+    this.beat();
   }
 
   /** O2. An owner that was never heard is probed, and given the dead time-out if it is silent. */
@@ -584,38 +607,43 @@ export class Ownership {
     this.handingOver = this.handOver(
       misplaced.map(([shard]) => shard),
       isMisplaced,
+      HANDOVERS_TO_JOINING,
     ).finally(() => (this.handingOver = undefined));
   }
 
   /** O9. The placement may have changed again when the turn of a shard comes. */
-  private async handOver(given: readonly number[], isLeaving: (shard: number) => boolean): Promise<void> {
+  private async handOver(
+    given: readonly number[],
+    isLeaving: (shard: number) => boolean,
+    atOnce: number,
+  ): Promise<void> {
     const waiting = [...given];
-    let peersAreSlow = false;
+    const untilMs = this.deps.clock.monotonicMs() + ALL_SERVED_WITHIN_MS;
     const worker = async (): Promise<void> => {
       for (let shard = waiting.shift(); shard !== undefined; shard = waiting.shift()) {
         if (!isLeaving(shard)) continue;
-        const taken = peersAreSlow || waiting.length === 0 ? undefined : this.takenByPeer(shard);
+        const served = waiting.length === 0 ? undefined : this.servedByPeer(shard, untilMs);
         await this.giveUp(shard);
-        if ((await taken) === 'not-yet') peersAreSlow = true;
+        // One whose lease could not be given back is not taken by anyone.
+        if (!this.held.has(shard)) await served;
       }
     };
-    await Promise.all(Array.from({ length: HANDOVERS_AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: atOnce }, worker));
   }
 
-  /** O9. Tells when a peer is seen to take the shard, or that there is none, or that none has for too long. */
-  private takenByPeer(shard: number): Promise<'taken' | 'nobody' | 'not-yet'> {
-    const peers = this.livingUp().filter(({ owner }) => owner !== this.settings.nodeId);
-    if (peers.length === 0) return Promise.resolve('nobody');
+  /** O9. Resolves when a peer says that it has caught up with the shard, when there is none, or when it takes too long. */
+  private servedByPeer(shard: number, untilMs: number): Promise<void> {
+    const { clock } = this.deps;
+    const withinMs = Math.min(SERVED_WITHIN_MS, untilMs - clock.monotonicMs());
+    if (withinMs <= 0 || this.livingUp().length < 2) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = this.deps.clock.after(TAKEN_WITHIN_MS, () => {
-        this.watchedTakes.delete(shard);
-        resolve('not-yet');
-      });
-      this.watchedTakes.set(shard, () => {
+      const go = () => {
         cancel();
-        this.watchedTakes.delete(shard);
-        resolve('taken');
-      });
+        this.awaited.delete(shard);
+        resolve();
+      };
+      const cancel = clock.after(withinMs, go);
+      this.awaited.set(shard, go);
     });
   }
 

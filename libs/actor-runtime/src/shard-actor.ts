@@ -54,6 +54,8 @@ export interface ShardSettings {
   replyAgeMaxMs: number;
 }
 
+type StoredShard = Awaited<ReturnType<ShardStore['loadShard']>>;
+
 /** Why an actor ended: asked to, or because shard or log are not as we thought; the owner decides what follows. */
 export type ActorEnd = 'stopped' | 'conflict' | 'log-differs' | 'failed';
 
@@ -120,6 +122,7 @@ export class ShardActor {
   /** Older records were folded before the log lost its end; they are passed over. */
   private resumeAtMs = 0;
   private loop: Promise<ActorEnd> | undefined;
+  private onCaughtUp: (() => void) | undefined;
   private optionHistory: OptionHistory | undefined;
   private knowsOptionHistory = false;
   /** Records leave the log at this age. */
@@ -149,7 +152,8 @@ export class ShardActor {
   }
 
   /** Starts the loop; the promise tells how it ended and never rejects. */
-  run(): Promise<ActorEnd> {
+  run(onCaughtUp: () => void = () => undefined): Promise<ActorEnd> {
+    this.onCaughtUp ??= onCaughtUp;
     this.loop ??= this.runLoop().catch(async (error: unknown) => {
       this.deps.logger.error({ shard: this.shard, err: error }, 'shard.failed');
       this.close();
@@ -308,13 +312,19 @@ export class ShardActor {
   /** Loads what is committed, notes the barrier, and opens the reader behind the checkpoint. */
   private async acquire(): Promise<void> {
     const { log, store, logger, letters, dispatcher } = this.deps;
-    await store.hold(this.shard, true);
-    const [state, lastSeq] = await Promise.all([log.state(), log.lastSeqOf(this.shard)]);
+    const [state, lastSeq, asFound] = await Promise.all([
+      log.state(),
+      log.lastSeqOf(this.shard),
+      store.loadShard(this.shard),
+      store.hold(this.shard, true),
+    ]);
     this.createdAt = state.createdAt;
     this.logAgeMaxMs = state.ageMaxMs;
     this.barrierSeq = lastSeq;
-    const stored = await this.loadShard(state);
+    const stored = await this.restore(asFound, state);
     const from = parseCheckpoint(stored.checkpoint);
+    // Committed since we asked, by an owner that is on its way out; else the log has lost its end.
+    if (from && from.seq > this.barrierSeq) this.barrierSeq = await log.lastSeqOf(this.shard);
     // S9: an actor of a later term may have added its shard to the dispatcher.
     if (this.stopping) return;
     this.checkpoint = stored.checkpoint;
@@ -337,10 +347,9 @@ export class ShardActor {
   }
 
   /** What is stored, completed by snapshots where the log alone does not bring it back (DESIGN sections 5 and 6). */
-  private async loadShard(state: LogState): Promise<Awaited<ReturnType<ShardStore['loadShard']>>> {
+  private async restore(stored: StoredShard, state: LogState): Promise<StoredShard> {
     const { shard } = this;
     const { store, snapshots, logger, meter } = this.deps;
-    const stored = await store.loadShard(shard);
     this.checkpoint = stored.checkpoint;
     if (await isRubbish(store, shard, stored.checkpoint)) throw new RubbishStateError('checkpoint');
     const from = parseCheckpoint(stored.checkpoint);
@@ -464,6 +473,7 @@ export class ShardActor {
     await this.stepTold;
     if (this.stopping) return;
     await this.deps.store.hold(this.shard, false);
+    this.onCaughtUp?.();
     this.lookForSnapshots();
     this.deps.logger.debug(
       { shard: this.shard, term: this.term, seq: this.nextSeq - 1, outbox: entries.length },

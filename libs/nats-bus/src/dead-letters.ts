@@ -1,5 +1,5 @@
 import { SKIP_BUCKET, subjects } from '@flexpush/contracts';
-import type { KV } from 'nats';
+import type { JetStreamManager, KV } from 'nats';
 import type { NatsBus } from './bus';
 
 /** A refused record. `record` must be redacted already. */
@@ -15,13 +15,15 @@ export interface DeadLetter {
 
 /** Where refused records go, and the notes that make a replay skip them too (DESIGN section 4). */
 export class DeadLetters {
-  constructor(
+  private constructor(
     private readonly bus: NatsBus,
     private readonly kv: KV,
+    private readonly jsm: JetStreamManager,
   ) {}
 
   static async open(bus: NatsBus): Promise<DeadLetters> {
-    return new DeadLetters(bus, await bus.connection.jetstream().views.kv(SKIP_BUCKET, { bindOnly: true }));
+    const kv = await bus.connection.jetstream().views.kv(SKIP_BUCKET, { bindOnly: true });
+    return new DeadLetters(bus, kv, await bus.connection.jetstreamManager({ checkAPI: false }));
   }
 
   /** Stores the letter; resolves when it is stored, so that the commit may pass the record. */
@@ -41,10 +43,10 @@ export class DeadLetters {
 
   /** The notes of a shard, as `<sequence>.<index>.<time, epoch ms>`. */
   async skips(shard: number): Promise<Set<string>> {
-    const noted = new Set<string>();
-    const prefix = `${shard}.`;
-    for await (const key of await this.kv.keys(`${prefix}>`)) noted.add(key.slice(prefix.length));
-    return noted;
+    // Not `kv.keys`: it makes a consumer and removes it again, and every shard that is taken asks.
+    const prefix = `$KV.${SKIP_BUCKET}.${shard}.`;
+    const { state } = await this.jsm.streams.info(`KV_${SKIP_BUCKET}`, { subjects_filter: `${prefix}>` });
+    return new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length)));
   }
 }
 

@@ -24,7 +24,7 @@ export type TakeResult = { kind: 'taken'; term: number } | { kind: 'conflict' };
  *     tells the higher term that it knows (`noteTerm`), and the next take is above that.
  */
 export class LeaseStore {
-  /** What was last read or written, so that a take need not read again. */
+  /** What was last read, written or told, so that a take need not read again. */
   private readonly known = new Map<number, { term: number; revision: number }>();
   private readonly highest = new Map<number, number>();
 
@@ -77,6 +77,9 @@ export class LeaseStore {
         if (!Number.isInteger(shard)) return;
         const told = toLease(entry);
         entries.set(shard, told);
+        const { revision } = entry;
+        if (revision > (this.known.get(shard)?.revision ?? 0))
+          this.known.set(shard, { term: told.term, revision });
         this.noteTerm(shard, told.term);
         handler(shard, told);
       },
