@@ -1,6 +1,6 @@
 import {
-  differingShards,
   Dispatcher,
+  LossWatch,
   Ownership,
   ProgressWatch,
   RebuildTurns,
@@ -55,8 +55,6 @@ export class SessionActor {
   private readonly subscriptions: { stop(): void }[] = [];
   private stopWatchingLeases: () => void = () => undefined;
   private viewKnown = false;
-  /** Checkpoints that differed at the last look, by shard. */
-  private differences = new Map<number, string>();
   private comparing = false;
 
   private constructor(
@@ -72,8 +70,7 @@ export class SessionActor {
       progress: ProgressWatch;
       watchdog: Watchdog;
       feed: OptionFeed;
-      store: StateStore;
-      shardLog: ShardLogPort;
+      losses: LossWatch;
     },
   ) {}
 
@@ -120,8 +117,7 @@ export class SessionActor {
       leases,
       options,
       feed,
-      store,
-      shardLog,
+      losses: new LossWatch({ ownership: parts.ownership, store, log: shardLog }),
       ...parts,
     });
   }
@@ -197,33 +193,9 @@ export class SessionActor {
   private async compare(): Promise<void> {
     if (this.comparing) return;
     this.comparing = true;
-    await this.compareCheckpoints();
+    await this.parts.losses.look();
     await this.provisionMissing();
-    await this.compareLog();
     this.comparing = false;
-  }
-
-  /**
-   * Redis may have lost writes, or another owner may have gone on: seen even when no record comes (DESIGN section 5). A
-   * commit under way looks the same for a moment, so a difference counts only when the next look finds the very same. An
-   * empty place counts at once.
-   */
-  private async compareCheckpoints(): Promise<void> {
-    const { ownership, store } = this.parts;
-    const actors = ownership.actors().filter((actor) => actor.isCaughtUp());
-    const believed = actors.map((actor) => actor.lastCheckpoint());
-    const stored = await store.checkpoints(actors.map(({ shard }) => shard)).catch(() => undefined);
-    const seenBefore = this.differences;
-    this.differences = new Map();
-    actors.forEach((actor, i) => {
-      if (!stored || stored[i] === believed[i]) return;
-      const difference = `${believed[i]} ${stored[i]}`;
-      // No commit leaves nothing behind.
-      const isWiped = stored[i] === '';
-      if (isWiped || seenBefore.get(actor.shard) === difference)
-        ownership.depose(actor.shard, 'checkpoint-differs');
-      else this.differences.set(actor.shard, difference);
-    });
   }
 
   /** Streams and buckets that were deleted, or lost with the server's data, are made again by whoever runs. */
@@ -241,15 +213,6 @@ export class SessionActor {
       // NATS is away, or cannot yet; the next look is in a second.
       log.debug({ err: error }, 'streams.not-compared');
     }
-  }
-
-  /** The next acquisition finds the right place (DESIGN section 5). */
-  private async compareLog(): Promise<void> {
-    const { ownership, shardLog } = this.parts;
-    // The places first: the log cannot be behind what was read from it before.
-    const places = ownership.actors().flatMap((actor) => actor.place() ?? []);
-    const differing = await differingShards(shardLog, places).catch(() => []);
-    for (const shard of differing) ownership.depose(shard, 'log-differs');
   }
 
   private takeView(text: string): void {

@@ -1,6 +1,6 @@
 export * from './checkpoint';
 export { Dispatcher, type DispatcherSettings } from './dispatcher';
-export { differingShards, type PlaceInLog } from './log-comparison';
+export { LossWatch } from './loss-watch';
 export { LogClock, MeasuredFires } from './log-clock';
 export { Ownership, type OwnershipSettings } from './ownership';
 export * from './ports';

@@ -7,8 +7,8 @@ import {
   type PushResults,
 } from '@flexpush/contracts';
 import {
-  differingShards,
   Dispatcher,
+  LossWatch,
   Ownership,
   ProgressWatch,
   RebuildTurns,
@@ -45,7 +45,7 @@ export class ActorHost {
   private readonly ownership: Ownership;
   private readonly progress: ProgressWatch;
   private readonly watchdog: Watchdog;
-  private differences = new Map<number, string>();
+  private readonly losses: LossWatch;
   private stopWatching: () => void = () => undefined;
 
   constructor(
@@ -104,6 +104,7 @@ export class ActorHost {
       { store, ownership, dispatcher, clock, logger, meter },
       { settleDeadlineMs: SETTLE_DEADLINE_MS },
     );
+    this.losses = new LossWatch({ ownership, store, log: this.shardLog() });
   }
 
   start(): void {
@@ -148,24 +149,7 @@ export class ActorHost {
   private async sweep(): Promise<void> {
     this.host.clock.after(SWEEP_MS, () => void this.sweep());
     this.dispatcher.sweep();
-    const actors = this.ownership.actors().filter((actor) => actor.isCaughtUp());
-    const believed = actors.map((actor) => actor.lastCheckpoint());
-    const { store, network } = this.world;
-    const stored = await network.redis(
-      this.host,
-      store.checkpoints.bind(store),
-    )(actors.map(({ shard }) => shard));
-    const before = this.differences;
-    this.differences = new Map();
-    actors.forEach((actor, i) => {
-      if (stored[i] === believed[i]) return;
-      const difference = `${believed[i]} ${stored[i]}`;
-      if (before.get(actor.shard) === difference) this.ownership.depose(actor.shard, 'checkpoint-differs');
-      else this.differences.set(actor.shard, difference);
-    });
-    const places = this.ownership.actors().flatMap((actor) => actor.place() ?? []);
-    const differing = await differingShards(this.shardLog(), places).catch(() => []);
-    for (const shard of differing) this.ownership.depose(shard, 'log-differs');
+    await this.losses.look();
   }
 
   private createActor(shard: number, term: number): ShardActor {

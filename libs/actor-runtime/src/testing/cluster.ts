@@ -1,5 +1,6 @@
 import type { LogRecord, PeerHeartbeat } from '@flexpush/contracts';
 import { Dispatcher } from '../dispatcher';
+import { LossWatch } from '../loss-watch';
 import { Ownership } from '../ownership';
 import type { Commit, LogMessage, LogReader, ShardStore } from '../ports';
 import { ProgressWatch } from '../progress-watch';
@@ -123,7 +124,7 @@ export class ClusterNode {
   readonly ownership: Ownership;
   private inbox: (() => void)[] = [];
   private stopWatching: () => void = () => undefined;
-  private differences = new Map<number, string>();
+  private readonly losses: LossWatch;
 
   constructor(
     private readonly cluster: Cluster,
@@ -172,26 +173,21 @@ export class ClusterNode {
       },
     );
     const { ownership, dispatcher } = this;
-    const { log } = cluster;
+    const log = {
+      state: this.remote(() => cluster.log.state()),
+      lastSeqOf: this.remote((shard: number) => cluster.log.lastSeqOf(shard)),
+      timeOf: this.remote((seq: number) => cluster.log.timeOf(seq)),
+    };
     const store = this.storeOf(cluster.store, -1);
     this.progress = new ProgressWatch(
-      {
-        log: {
-          state: this.remote(() => log.state()),
-          lastSeqOf: this.remote((shard: number) => log.lastSeqOf(shard)),
-        },
-        store,
-        ownership,
-        clock,
-        logger,
-        meter,
-      },
+      { log, store, ownership, clock, logger, meter },
       { shardCount: SHARDS, stuckAfterMs: STUCK_AFTER_MS },
     );
     this.watchdog = new Watchdog(
       { store, ownership, dispatcher, clock, logger, meter },
       { settleDeadlineMs: DISPATCHER_SETTINGS.settleDeadlineMs },
     );
+    this.losses = new LossWatch({ ownership, store, log });
   }
 
   start(): void {
@@ -357,16 +353,6 @@ export class ClusterNode {
   private async sweep(): Promise<void> {
     this.clock.after(SWEEP_MS, () => void this.sweep());
     this.dispatcher.sweep();
-    const actors = this.ownership.actors().filter((actor) => actor.isCaughtUp());
-    const believed = actors.map((actor) => actor.lastCheckpoint());
-    const stored = await this.hold(this.cluster.store.checkpoints(actors.map(({ shard }) => shard)));
-    const before = this.differences;
-    this.differences = new Map();
-    actors.forEach((actor, i) => {
-      if (stored[i] === believed[i]) return;
-      const difference = `${believed[i]} ${stored[i]}`;
-      if (before.get(actor.shard) === difference) this.ownership.depose(actor.shard, 'checkpoint-differs');
-      else this.differences.set(actor.shard, difference);
-    });
+    await this.losses.look();
   }
 }
