@@ -64,6 +64,7 @@ export class Canary {
     const reason = answer.body.userData?.['flexpush-push-reason'];
     if (reason !== undefined) throw new Error(`the system starts chats without push: ${reason}`);
     const history: SessionHistory = {
+      sessionId: identity.chatId,
       customer,
       shard: settings.shardOf(identity.chatId),
       receiver,

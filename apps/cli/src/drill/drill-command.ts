@@ -19,6 +19,8 @@ import { OwnTarget } from './own-target';
 import { Progress } from './progress';
 import type { Target } from './target';
 import { reportHtml } from './report-html';
+import { firstEventMs } from './report-series';
+import { describeExample } from './judge';
 import { runDrill, type DrillResult, type DrillRunOutcome, type RunSettings } from './run-drill';
 
 interface RunOptions extends TargetOptions {
@@ -110,7 +112,7 @@ async function runOne(drill: Drill, given: RunOptions): Promise<void> {
       writeFileSync(given.report, reportHtml(drill, result, history));
       progress.phase(`report in ${given.report}`);
     }
-    if (given.json !== true) printResult(result);
+    if (given.json !== true) printResult(result, firstEventMs(history));
     printVerdict(result, given.json === true);
   } catch (error) {
     progress.end();
@@ -183,7 +185,7 @@ function limitsOf(limits: DrillLimits, given: RunOptions): DrillLimits {
   };
 }
 
-function printResult(result: DrillResult): void {
+function printResult(result: DrillResult, startMs: number): void {
   printLine(paint('bold', result.drill));
   printTable(
     ['', 'VALUE', 'LIMIT', ''],
@@ -202,6 +204,7 @@ function printResult(result: DrillResult): void {
       ]),
     ],
   );
+  for (const example of result.examples) printLine(describeExample(example, startMs));
 }
 
 function parseCount(text: string): number {

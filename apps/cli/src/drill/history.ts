@@ -42,6 +42,7 @@ export interface TranscriptEntry {
 }
 
 export interface SessionHistory {
+  readonly sessionId: string;
   readonly customer: CustomerKind;
   readonly shard: number;
   /** Which of the drill's receivers its pushes go to. */

@@ -1,5 +1,5 @@
 import type { DrillHistory, Fault, PublishedEvent, ReceivedPost, SessionHistory } from './history';
-import { IN_FLIGHT_ALLOWANCE_MS, judge, STANDSTILL_AFTER_MS } from './judge';
+import { describeExample, IN_FLIGHT_ALLOWANCE_MS, judge, STANDSTILL_AFTER_MS } from './judge';
 import { backlogsAfter } from './judge-takeover';
 import { checkLimits, strictLimits } from './limits';
 
@@ -36,6 +36,7 @@ const transcript = (...markers: string[]) => markers.map((marker, n) => ({ marke
 /** Two events, each told by a trigger and fetched by a refresh. */
 function good(): SessionHistory {
   return {
+    sessionId: 'chat-1',
     customer: 'refreshing',
     shard: 1,
     receiver: 0,
@@ -192,6 +193,26 @@ describe('inversions', () => {
   it('are plain pushes out of order', () => {
     const posts = [plain(3_006, 2, 'e2'), plain(3_007, 1, 'e1')];
     expect(judged({ customer: 'plain', refreshes: [], posts })).toMatchObject({ inversions: 1 });
+  });
+});
+
+describe('examples', () => {
+  it('name chat, time and what was broken, and are none when nothing was', () => {
+    expect(judge(historyOf(good())).examples).toEqual([]);
+    const { examples } = judged({
+      posts: [trigger(105, 1), trigger(3_006, 2), trigger(5_000, 1)],
+      transcript: transcript('e1'),
+      refreshes: [refresh(110, 2, ['e1'])],
+    });
+    expect(examples.map((example) => describeExample(example, T0))).toEqual([
+      'lost: at 3.00 s, chat chat-1 of shard 1: e2 is not in the transcript',
+      'afterConfirm: at 5.00 s, chat chat-1 of shard 1: attempt 0 for position 1 came 4890 ms after the refresh was answered',
+    ]);
+  });
+
+  it('are the first ten', () => {
+    const sessions = Array.from({ length: 20 }, () => ({ ...good(), transcript: transcript('e1') }));
+    expect(judge({ ...historyOf(good()), sessions }).examples).toHaveLength(10);
   });
 });
 

@@ -1,5 +1,5 @@
 import { percentile, round } from '../bench/statistics';
-import type { DrillHistory, ReceivedPost, SessionHistory } from './history';
+import type { DrillHistory, PublishedEvent, ReceivedPost, SessionHistory } from './history';
 import { latenessOf, toldMarkers } from './lateness';
 import { judgePosts } from './judge-posts';
 import { takeoverOf, type Takeover } from './judge-takeover';
@@ -39,11 +39,24 @@ export interface Judgement {
   readonly latenessP50Ms: number | null;
   readonly latenessP99Ms: number | null;
   readonly latenessMaxMs: number | null;
+  /** The first few places where something was broken. */
+  readonly examples: readonly Example[];
 }
+
+/** One thing that went wrong: which figure counts it, when (epoch ms, if it has a time), in which chat, and what. */
+export interface Example {
+  readonly figure: 'lost' | 'afterConfirm' | 'stranded';
+  readonly atMs: number | null;
+  readonly sessionId: string;
+  readonly shard: number;
+  readonly what: string;
+}
+
+const EXAMPLES_MAX = 10;
 
 type Counts = Omit<
   Judgement,
-  'lost' | 'duplicated' | 'takeoverMs' | 'takeover' | `lateness${string}Ms` | 'latenessP50Ms'
+  'lost' | 'duplicated' | 'takeoverMs' | 'takeover' | `lateness${string}Ms` | 'examples'
 >;
 
 /** Judges from outside: nothing but what was published, received and refreshed. */
@@ -63,8 +76,10 @@ export function judge(history: DrillHistory): Judgement {
     stranded: 0,
   };
   const latenessesMs: number[] = [];
+  const examples: Example[] = [];
   for (const session of history.sessions) {
     const counts = judgeSession(session, history);
+    if (examples.length < EXAMPLES_MAX) examples.push(...examplesOf(session, history));
     for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += counts[key];
     if (history.timedReceivers.has(session.receiver))
       for (const { latenessMs } of latenessOf(session, history)) latenessesMs.push(latenessMs);
@@ -77,6 +92,7 @@ export function judge(history: DrillHistory): Judgement {
     takeoverMs: takeover?.firstMs ?? null,
     takeover,
     ...latenessFigures(latenessesMs),
+    examples: examples.slice(0, EXAMPLES_MAX),
   };
 }
 
@@ -87,9 +103,7 @@ function latenessFigures(latenessesMs: readonly number[]) {
 
 function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
   const acked = session.events.filter(({ ackedAtMs }) => ackedAtMs !== undefined);
-  const inTranscript = new Set(session.transcript?.map(({ marker }) => marker));
-  const told = toldMarkers(session);
-  const present = acked.filter(({ marker }) => inTranscript.has(marker));
+  const { missing, untold } = lostEvents(session);
   const transcript = judgeTranscript(session);
   const posts = judgePosts(session, history.resendAttemptMax);
   return {
@@ -97,12 +111,12 @@ function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
     unacknowledged: session.events.length - acked.length,
     delivered: session.posts.length,
     confirmed: session.refreshes.length,
-    lostFromTranscript: acked.length - present.length,
-    neverTold: present.filter(({ marker }) => !told.has(marker)).length,
+    lostFromTranscript: missing.length,
+    neverTold: untold.length,
     duplicatedEvents: transcript.duplicated,
     repeatedPushes: posts.repeated,
     inversions: transcript.inversions + posts.inversions,
-    afterConfirm: afterConfirm(session),
+    afterConfirm: needlessTriggers(session).length,
     overAttempts: posts.overAttempts,
     stranded: isStranded(session, history) ? 1 : 0,
   };
@@ -129,15 +143,57 @@ function judgeTranscript(session: SessionHistory): { duplicated: number; inversi
   return { duplicated, inversions };
 }
 
-/** Triggers that began after the refresh that retrieved their position had been answered. */
-function afterConfirm({ posts, refreshes }: SessionHistory): number {
-  const isLate = (post: ReceivedPost) =>
-    post.attempt !== undefined &&
-    refreshes.some(
-      ({ answeredAtMs, nextPosition }) =>
-        post.position < nextPosition && post.atMs > answeredAtMs + IN_FLIGHT_ALLOWANCE_MS,
-    );
-  return posts.filter((post) => post.position > 0 && isLate(post)).length;
+/** Acknowledged events that are not in the transcript, and those that are and of which the customer never learnt. */
+function lostEvents(session: SessionHistory): { missing: PublishedEvent[]; untold: PublishedEvent[] } {
+  const inTranscript = new Set(session.transcript?.map(({ marker }) => marker));
+  const told = toldMarkers(session);
+  const acked = session.events.filter(({ ackedAtMs }) => ackedAtMs !== undefined);
+  return {
+    missing: acked.filter(({ marker }) => !inTranscript.has(marker)),
+    untold: acked.filter(({ marker }) => inTranscript.has(marker) && !told.has(marker)),
+  };
+}
+
+/** Triggers that began after the refresh that retrieved their position had been answered, and how long after the first. */
+function needlessTriggers({ posts, refreshes }: SessionHistory): { post: ReceivedPost; afterMs: number }[] {
+  return posts.flatMap((post) => {
+    if (post.attempt === undefined || post.position < 1) return [];
+    const confirmed = refreshes.find(({ nextPosition }) => post.position < nextPosition);
+    const afterMs = confirmed ? post.atMs - confirmed.answeredAtMs : 0;
+    return afterMs > IN_FLIGHT_ALLOWANCE_MS ? [{ post, afterMs }] : [];
+  });
+}
+
+/** `at 12.34 s, chat c1 of shard 7: ...` */
+export function describeExample({ figure, atMs, sessionId, shard, what }: Example, startMs: number): string {
+  const when = atMs === null ? '' : `at ${((atMs - startMs) / 1_000).toFixed(2)} s, `;
+  return `${figure}: ${when}chat ${sessionId} of shard ${shard}: ${what}`;
+}
+
+function examplesOf(session: SessionHistory, history: DrillHistory): Example[] {
+  const { sessionId, shard } = session;
+  const { missing, untold } = lostEvents(session);
+  const example = (figure: Example['figure'], atMs: number | null, what: string) => ({
+    figure,
+    atMs,
+    sessionId,
+    shard,
+    what,
+  });
+  return [
+    ...missing.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `${marker} is not in the transcript`)),
+    ...untold.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `nobody was told of ${marker}`)),
+    ...needlessTriggers(session).map(({ post, afterMs }) =>
+      example(
+        'afterConfirm',
+        post.atMs,
+        `attempt ${post.attempt} for position ${post.position} came ${Math.round(afterMs)} ms after the refresh was answered`,
+      ),
+    ),
+    ...(isStranded(session, history)
+      ? [example('stranded', session.posts.at(-1)?.atMs ?? null, 'no resend came after this one')]
+      : []),
+  ];
 }
 
 /** I6 from outside: whoever has not confirmed goes on being told until the attempts are used up. */

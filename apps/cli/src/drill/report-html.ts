@@ -1,5 +1,6 @@
 import type { Drill } from './drill';
 import type { DrillHistory } from './history';
+import { describeExample } from './judge';
 import { chartSvg, escapeHtml } from './report-chart';
 import { seriesOf, type Series } from './report-series';
 import { reportStyle } from './report-style';
@@ -41,6 +42,7 @@ export function reportHtml(drill: Drill, result: DrillResult, history: DrillHist
 ${tiles(result)}
 ${charts(series)}
 ${limitTable(result)}
+${brokenPlaces(result, series)}
 ${timeline(result, series)}
 </main>
 </body>
@@ -107,6 +109,12 @@ function limitTable({ limits }: DrillResult): string {
     return `<tr class="${state}"><td>${name}<small>${escapeHtml(meanings[name] ?? '')}</small></td><td class="number">${value === null ? '-' : format(value)}</td><td class="number">${limit === null ? 'none' : format(limit)}</td><td>${state}</td></tr>`;
   };
   return `<h2>Results against limits</h2><table><thead><tr><th>figure</th><th class="number">measured</th><th class="number">limit</th><th></th></tr></thead><tbody>${limits.map(row).join('')}</tbody></table>`;
+}
+
+function brokenPlaces({ examples }: DrillResult, series: Series): string {
+  if (examples.length === 0) return '';
+  const items = examples.map((one) => `<li>${escapeHtml(describeExample(one, series.startMs))}</li>`);
+  return `<h2>Where it broke, the first few</h2><ol class="timeline">${items.join('')}</ol>`;
 }
 
 function timeline({ events }: DrillResult, series: Series): string {

@@ -67,7 +67,7 @@ function faultMarks(history: DrillHistory, startMs: number): FaultMark[] {
   });
 }
 
-function firstEventMs({ sessions, watchedUntilMs }: DrillHistory): number {
+export function firstEventMs({ sessions, watchedUntilMs }: DrillHistory): number {
   let firstMs = watchedUntilMs;
   for (const { events } of sessions) firstMs = Math.min(firstMs, events[0]?.sentAtMs ?? firstMs);
   return firstMs;

@@ -16,6 +16,7 @@ function history(): DrillHistory {
   const numbers = Array.from({ length: 10 }, (_, n) => n);
   const pushedAtMs = (n: number) => T0 + (n === 4 || n === 5 ? 6_000 : n * 1_000 + 5);
   const session: SessionHistory = {
+    sessionId: 'chat-1',
     customer: 'plain',
     shard: 3,
     receiver: 0,
