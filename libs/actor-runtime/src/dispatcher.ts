@@ -112,7 +112,10 @@ export class Dispatcher {
     private readonly onDeposed: (shard: number, newerTerm: number) => void,
   ) {}
 
-  /** Makes a shard known; nothing of it is sent before `open`. */
+  /**
+   * Makes a shard known; nothing of it is sent before `open`. The GMS nodes start nothing any more of what an earlier owner
+   * sent: what is confirmed from now on is not withdrawn there, because nobody here knows of it (I5).
+   */
   addShard(shard: number, term: number, associate: Associate): void {
     this.shards.set(shard, {
       term,
@@ -125,12 +128,12 @@ export class Dispatcher {
       settled: new Map(),
       settling: false,
     });
+    this.deps.transport.announceTerm(shard, term);
   }
 
   open(shard: number): void {
     const state = this.shards.get(shard);
     if (!state) return;
-    this.deps.transport.announceTerm(shard, state.term);
     state.isOpen = true;
   }
 

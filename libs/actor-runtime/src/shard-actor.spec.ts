@@ -148,6 +148,20 @@ describe('ShardActor', () => {
       expect(world.gms.announced).toEqual([{ shard: SHARD, term: 1 }]);
     });
 
+    it('has deposed at the GMS nodes whoever sent before, when it answers a confirm on its way to the barrier (I5)', async () => {
+      const world = newWorld();
+      publishChat(world);
+      world.publish(refresh(CHAT, REPLY));
+      world.publish(message(CHAT));
+      const announced: unknown[] = [];
+      const { actor } = world.process({ shard: { recordsPerBatch: 1 } });
+      world.replies.reply = () => announced.push([actor.isCaughtUp(), ...world.gms.announced]);
+      await Promise.race([actor.run(), turn()]);
+      // The chat's creation is answered, too.
+      const before = [false, { shard: SHARD, term: 1 }];
+      expect(announced).toEqual([before, before]);
+    });
+
     it('answers only records that somebody may still wait for', async () => {
       const world = newWorld();
       publishChat(world);
