@@ -1,7 +1,6 @@
 import { gmsHeartbeatSchema, type GmsHeartbeat } from '@flexpush/contracts';
 import type { SignalOutcome } from '@flexpush/membership';
-import type { Logger, Clock } from '@flexpush/process';
-import { LogBound } from './log-bound';
+import { LogBound, type Logger, type Clock } from '@flexpush/process';
 import type { RegistryMetrics } from './metrics';
 import { NODES_MAX, type NodeRegistry } from '@flexpush/membership';
 import type { Received } from './plain-json-codec';

@@ -1,6 +1,13 @@
 import { LogClock, MeasuredFires, ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
+import { peerHeartbeatSchema } from '@flexpush/contracts';
 import { connectBus, LogAppender, ShardLog, waitFor, waitForShardCount } from '@flexpush/nats-bus';
-import { type CheckResult, type Clock, type ServiceContext, systemClock } from '@flexpush/process';
+import {
+  MessageIntake,
+  systemClock,
+  type CheckResult,
+  type Clock,
+  type ServiceContext,
+} from '@flexpush/process';
 import { connectRedis, TimerStore, type RedisConnection } from '@flexpush/redis-store';
 import type { TimerConfig } from './config';
 import { createMetrics } from './metrics';
@@ -59,6 +66,7 @@ export class TimerService {
       visibilityMs: config.FLEXPUSH_TIMER_VISIBILITY_MS,
       lookIntervalMs: config.FLEXPUSH_TIMER_LOOK_INTERVAL_MS,
     });
+    const intake = new MessageIntake({ registry: operations.registry, clock: this.clock, log });
     const split: ShardSplit = new ShardSplit({
       nodeId,
       incarnation,
@@ -66,6 +74,7 @@ export class TimerService {
       heartbeatIntervalMs: config.FLEXPUSH_TIMER_HEARTBEAT_INTERVAL_MS,
       deadAfterMs: config.FLEXPUSH_TIMER_DEAD_AFTER_MS,
       bus,
+      readHeartbeat: (text) => intake.read('heartbeat', peerHeartbeatSchema, text),
       clock: this.clock,
       log,
       onChange: (shards) => claimer.own(shards),

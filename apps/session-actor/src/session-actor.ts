@@ -10,13 +10,7 @@ import {
   type ShardLog as ShardLogPort,
   type ShardStore,
 } from '@flexpush/actor-runtime';
-import {
-  parseJson,
-  gmsViewSchema,
-  peerHeartbeatSchema,
-  pushResultsSchema,
-  subjects,
-} from '@flexpush/contracts';
+import { gmsViewSchema, peerHeartbeatSchema, pushResultsSchema, subjects } from '@flexpush/contracts';
 import {
   DeadLetters,
   ensureStreams,
@@ -33,7 +27,7 @@ import {
   type NatsBus,
   type OptionStore,
 } from '@flexpush/nats-bus';
-import { systemClock, type ServiceContext, type StopStep } from '@flexpush/process';
+import { MessageIntake, systemClock, type ServiceContext, type StopStep } from '@flexpush/process';
 import { StateStore, type RedisConnection } from '@flexpush/redis-store';
 import type { SessionActorConfig } from './config';
 import { PrometheusMeter } from './meter';
@@ -54,6 +48,7 @@ export class SessionActor {
   private readonly intervals: NodeJS.Timeout[] = [];
   private readonly subscriptions: { stop(): void }[] = [];
   private stopWatchingLeases: () => void = () => undefined;
+  private readonly intake: MessageIntake;
   private viewKnown = false;
   private comparing = false;
 
@@ -72,7 +67,10 @@ export class SessionActor {
       feed: OptionFeed;
       losses: LossWatch;
     },
-  ) {}
+  ) {
+    const { operations, log } = context;
+    this.intake = new MessageIntake({ registry: operations.registry, clock: systemClock, log });
+  }
 
   static async create(
     context: ServiceContext<SessionActorConfig>,
@@ -123,20 +121,18 @@ export class SessionActor {
   }
 
   async start(): Promise<void> {
-    const { bus, subscriptions } = this;
+    const { bus, subscriptions, intake } = this;
     const { dispatcher, ownership, progress, watchdog, options, feed, leases } = this.parts;
-    const { nodeId, log } = this.context;
+    const { nodeId } = this.context;
     subscriptions.push(
       bus.subscribe(subjects.actorProbe(nodeId), (message) => message.respond('alive')),
       bus.subscribe(subjects.actorHeartbeat, (message) => {
-        const heartbeat = peerHeartbeatSchema.safeParse(parseJson(message.text()));
-        if (heartbeat.success) ownership.hear(heartbeat.data);
-        else log.warn({ subject: message.subject }, 'heartbeat.malformed');
+        const heartbeat = intake.read('heartbeat', peerHeartbeatSchema, message.text());
+        if (heartbeat) ownership.hear(heartbeat);
       }),
       bus.subscribe(subjects.pushResult(nodeId), (message) => {
-        const results = pushResultsSchema.safeParse(parseJson(message.text()));
-        if (results.success) dispatcher.takeResults(results.data);
-        else log.warn({ subject: message.subject }, 'results.malformed');
+        const results = intake.read('results', pushResultsSchema, message.text());
+        if (results) dispatcher.takeResults(results);
       }),
       bus.subscribe(subjects.registryViewChanged, (message) => this.takeView(message.text())),
     );
@@ -216,13 +212,10 @@ export class SessionActor {
   }
 
   private takeView(text: string): void {
-    const view = gmsViewSchema.safeParse(parseJson(text));
-    if (!view.success) {
-      this.context.log.warn('view.malformed');
-      return;
-    }
+    const view = this.intake.read('view', gmsViewSchema, text);
+    if (!view) return;
     this.viewKnown = true;
-    this.parts.dispatcher.setView(view.data);
+    this.parts.dispatcher.setView(view);
   }
 
   private async askView(): Promise<void> {

@@ -1,3 +1,4 @@
+import { parseJson, peerHeartbeatSchema } from '@flexpush/contracts';
 import { ManualClock } from '@flexpush/testkit';
 import { ShardSplit, type PeerBus } from './shard-split';
 import { MemoryLogger } from './testing/memory-ports';
@@ -46,6 +47,7 @@ function given() {
       heartbeatIntervalMs: 500,
       deadAfterMs: 1_500,
       bus,
+      readHeartbeat: (text) => peerHeartbeatSchema.safeParse(parseJson(text)).data,
       clock: {
         nowMs: () => clock.now(),
         monotonicMs: () => clock.now(),

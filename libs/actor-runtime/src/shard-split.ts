@@ -1,4 +1,4 @@
-import { peerHeartbeatSchema, subjects, type NodeId, type PeerHeartbeat } from '@flexpush/contracts';
+import { subjects, type NodeId, type PeerHeartbeat } from '@flexpush/contracts';
 import { FailureDetector, shardsOwnedBy } from '@flexpush/membership';
 import type { Clock, Log } from './ports';
 
@@ -39,6 +39,8 @@ export class ShardSplit {
       heartbeatIntervalMs: number;
       deadAfterMs: number;
       bus: PeerBus;
+      /** undefined: a stranger's message, which must not move shards. */
+      readHeartbeat: (text: string) => PeerHeartbeat | undefined;
       clock: Clock;
       log: Log;
       onChange: (shards: readonly number[]) => void;
@@ -95,7 +97,7 @@ export class ShardSplit {
   }
 
   private hear(text: string): void {
-    const heartbeat = readHeartbeat(text);
+    const heartbeat = this.parts.readHeartbeat(text);
     if (heartbeat === undefined || heartbeat.nodeId === this.parts.nodeId) return;
     const outcome = this.detector.signal(heartbeat, this.parts.clock.monotonicMs());
     if (outcome === 'refreshed' || outcome === 'stale' || outcome === 'full') return;
@@ -118,14 +120,5 @@ export class ShardSplit {
     this.shards = shardsOwnedBy(nodeId, up, shardCount);
     log.info({ members: up, shardsOwned: this.shards.length }, 'timers.split');
     onChange(this.shards);
-  }
-}
-
-function readHeartbeat(text: string): PeerHeartbeat | undefined {
-  try {
-    return peerHeartbeatSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    // Not JSON: nobody we know sends that, and a stranger's message must not move shards.
-    return undefined;
   }
 }

@@ -1,3 +1,4 @@
+import type { PeerHeartbeat } from '@flexpush/contracts';
 import { LogClock, MeasuredFires, ShardSplit, TimerClaimer } from '@flexpush/actor-runtime';
 import { appendFrom } from './actor-host';
 import { Host } from './host';
@@ -55,6 +56,7 @@ export class TimerHost {
         publish: (subject, payload) => network.publish(host, subject, payload),
         subscribe: (subject, handle) => network.subscribe(host, subject, handle),
       },
+      readHeartbeat: (text) => JSON.parse(text) as PeerHeartbeat,
       clock: host.clock,
       log,
       onChange: (shards) => this.claimer.own(shards),
