@@ -190,12 +190,9 @@ function printResult(result: DrillResult, startMs: number): void {
   printTable(
     ['', 'VALUE', 'LIMIT', ''],
     [
-      ...(['published', 'delivered', 'confirmed', 'ownDelayMaxMs'] as const).map((name) => [
-        name,
-        String(result[name]),
-        '',
-        '',
-      ]),
+      ...(['published', 'delivered', 'confirmed', 'ownDelayMaxMs', 'receiverDelayMaxMs'] as const).map(
+        (name) => [name, String(result[name]), '', ''],
+      ),
       ...result.limits.map(({ name, value, limit, ok }) => [
         name,
         String(value ?? '-'),

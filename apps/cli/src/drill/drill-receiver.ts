@@ -1,5 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReceiverDelay } from './history';
 
 /** How the customer's server behaves. `slow` answers after a delay, `reset` ends the connection without an answer. */
 export type ReceiverMode =
@@ -21,12 +23,20 @@ export interface ReceiverPlace {
 }
 
 const BODY_BYTES_MAX = 1_048_576;
+const PROBE_PATH = '/probe';
+const PROBE_EVERY_MS = 100;
+/** What is quicker says nothing. */
+const DELAY_NOTED_MS = 100;
+/** More than any drill lasts, at one each tenth of a second. */
+const DELAYS_MAX = 10_000;
 
 /** A customhttp web server that can be told to misbehave, to go away and to come back on the same port. */
 export class DrillReceiver {
   private server: Server | undefined;
   private place: ReceiverPlace;
   private mode: ReceiverMode = { kind: 'ok' };
+  private readonly delays: ReceiverDelay[] = [];
+  private probeSeen: ((atMs: number) => void) | undefined;
 
   private constructor(
     place: ReceiverPlace,
@@ -71,8 +81,36 @@ export class DrillReceiver {
     await closed;
   }
 
+  /**
+   * Asks itself over a fresh connection, again and again, until `stopped`. A server takes one new connection with each
+   * turn of its event loop, so that in a burst of them a request may be seen seconds after it was sent.
+   */
+  async probe(stopped: AbortSignal): Promise<void> {
+    while (!stopped.aborted && this.delays.length < DELAYS_MAX) {
+      const fromMs = nowMs();
+      const toMs = await new Promise<number | undefined>((resolve) => {
+        this.probeSeen = resolve;
+        get({ ...this.place, path: PROBE_PATH, agent: false }, (answer) => answer.resume())
+          .on('error', () => resolve(undefined))
+          .on('close', () => resolve(undefined));
+      });
+      if (toMs !== undefined && toMs - fromMs >= DELAY_NOTED_MS) this.delays.push({ fromMs, toMs });
+      await sleep(PROBE_EVERY_MS, undefined, { signal: stopped }).catch(() => undefined);
+    }
+  }
+
+  /** When it was slow to see what had been sent to it. */
+  slowTimes(): readonly ReceiverDelay[] {
+    return this.delays;
+  }
+
   private receive(request: IncomingMessage, response: ServerResponse): void {
-    const atMs = performance.timeOrigin + performance.now();
+    const atMs = nowMs();
+    if (request.url === PROBE_PATH) {
+      this.probeSeen?.(atMs);
+      response.writeHead(204).end();
+      return;
+    }
     const { mode } = this;
     if (mode.kind === 'reset') {
       request.socket.destroy();
@@ -93,4 +131,8 @@ export class DrillReceiver {
       if (status < 300) this.onPush({ text, atMs });
     });
   }
+}
+
+function nowMs(): number {
+  return performance.timeOrigin + performance.now();
 }

@@ -62,6 +62,12 @@ export interface Fault {
   readonly affected: ReadonlySet<number> | 'all' | 'none';
 }
 
+/** A request to the receiver that was sent at `fromMs` was seen by it at `toMs`; epoch ms. */
+export interface ReceiverDelay {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 export interface DrillHistory {
   readonly sessions: readonly SessionHistory[];
   readonly faults: readonly Fault[];
@@ -71,4 +77,6 @@ export interface DrillHistory {
   readonly watchedUntilMs: number;
   /** Lateness counts for sessions of these receivers only; the others are broken on purpose. */
   readonly timedReceivers: ReadonlySet<number>;
+  /** By receiver, when it was slow to see what had been sent to it. */
+  readonly receiverDelays: readonly (readonly ReceiverDelay[])[];
 }

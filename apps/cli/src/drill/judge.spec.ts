@@ -55,6 +55,7 @@ function historyOf(session: SessionHistory, more: Partial<DrillHistory> = {}): D
     resendAttemptMax: ATTEMPT_MAX,
     watchedUntilMs: T0 + 5_000,
     timedReceivers: new Set([0]),
+    receiverDelays: [],
     ...more,
   };
 }
@@ -224,6 +225,23 @@ describe('afterConfirm', () => {
 
   it('is a trigger that begins after the refresh that retrieved its position, beyond what may have been in flight', () => {
     expect(late(IN_FLIGHT_ALLOWANCE_MS + 1)).toMatchObject({ afterConfirm: 1 });
+  });
+
+  it('allows for as long as the receiver itself was slow meanwhile', () => {
+    const slow = (fromMs: number, toMs: number) =>
+      judged(
+        {
+          posts: [
+            trigger(105, 1),
+            trigger(110 + IN_FLIGHT_ALLOWANCE_MS + 500, 1, 1, 2_105),
+            trigger(3_006, 2),
+          ],
+        },
+        { receiverDelays: [[{ fromMs: T0 + fromMs, toMs: T0 + toMs }]] },
+      );
+    expect(slow(1_000, 1_500)).toMatchObject({ afterConfirm: 0 });
+    expect(slow(1_000, 1_499)).toMatchObject({ afterConfirm: 1 });
+    expect(slow(1_700, 3_000)).toMatchObject({ afterConfirm: 1 });
   });
 
   it('is not one that was on its way', () => {

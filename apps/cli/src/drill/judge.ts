@@ -116,7 +116,7 @@ function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
     duplicatedEvents: transcript.duplicated,
     repeatedPushes: posts.repeated,
     inversions: transcript.inversions + posts.inversions,
-    afterConfirm: needlessTriggers(session).length,
+    afterConfirm: needlessTriggers(session, history).length,
     overAttempts: posts.overAttempts,
     stranded: isStranded(session, history) ? 1 : 0,
   };
@@ -155,12 +155,20 @@ function lostEvents(session: SessionHistory): { missing: PublishedEvent[]; untol
 }
 
 /** Triggers that began after the refresh that retrieved their position had been answered, and how long after the first. */
-function needlessTriggers({ posts, refreshes }: SessionHistory): { post: ReceivedPost; afterMs: number }[] {
+function needlessTriggers(
+  { posts, refreshes, receiver }: SessionHistory,
+  { receiverDelays }: DrillHistory,
+): { post: ReceivedPost; afterMs: number }[] {
   return posts.flatMap((post) => {
     if (post.attempt === undefined || post.position < 1) return [];
     const confirmed = refreshes.find(({ nextPosition }) => post.position < nextPosition);
     const afterMs = confirmed ? post.atMs - confirmed.answeredAtMs : 0;
-    return afterMs > IN_FLIGHT_ALLOWANCE_MS ? [{ post, afterMs }] : [];
+    if (afterMs <= IN_FLIGHT_ALLOWANCE_MS) return [];
+    // A receiver that was slow itself has seen it so much later than it was sent.
+    const delaysMs = (receiverDelays[receiver] ?? [])
+      .filter(({ fromMs, toMs }) => fromMs <= post.atMs && toMs >= post.atMs - afterMs)
+      .map(({ fromMs, toMs }) => toMs - fromMs);
+    return afterMs > IN_FLIGHT_ALLOWANCE_MS + Math.max(0, ...delaysMs) ? [{ post, afterMs }] : [];
   });
 }
 
@@ -183,7 +191,7 @@ function examplesOf(session: SessionHistory, history: DrillHistory): Example[] {
   return [
     ...missing.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `${marker} is not in the transcript`)),
     ...untold.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `nobody was told of ${marker}`)),
-    ...needlessTriggers(session).map(({ post, afterMs }) =>
+    ...needlessTriggers(session, history).map(({ post, afterMs }) =>
       example(
         'afterConfirm',
         post.atMs,

@@ -36,6 +36,7 @@ function history(): DrillHistory {
     resendAttemptMax: 3,
     watchedUntilMs: T0 + 10_000,
     timedReceivers: new Set([0]),
+    receiverDelays: [],
   };
 }
 
@@ -55,6 +56,7 @@ function resultOf(of: DrillHistory): DrillResult {
     skipped: 0,
     ownDelayP99Ms: 1,
     ownDelayMaxMs: 12,
+    receiverDelayMaxMs: 0,
     events: of.faults.map(({ what, atMs }) => ({ what, atMs })),
   };
 }

@@ -43,6 +43,8 @@ export interface DrillResult extends Judgement {
   /** How long the drill's own process, load and receiver in one, was held up; what it saw may be late by that. */
   readonly ownDelayP99Ms: number;
   readonly ownDelayMaxMs: number;
+  /** The longest that a request over a fresh connection took until the drill's receiver saw it; 0 below 100. */
+  readonly receiverDelayMaxMs: number;
   readonly events: readonly TimelineNote[];
 }
 
@@ -98,6 +100,7 @@ class DrillRun {
   private bus: NatsBus | undefined;
   private options: DrillOptions | undefined;
   private load: Load | undefined;
+  private readonly probing = new AbortController();
   private readonly ownDelay = monitorEventLoopDelay({ resolution: OWN_DELAY_RESOLUTION_MS });
 
   constructor(
@@ -135,12 +138,14 @@ class DrillRun {
     this.watcher.phase('reading the transcripts');
     await load.readTranscripts();
     this.ownDelay.disable();
+    this.probing.abort();
     const history = this.history(load, this.options.rules, watchedUntilMs);
     return { result: this.resultOf(history, load), history };
   }
 
   /** Takes back what the run has changed. Every step is tried, whatever became of the others; throws the first failure. */
   async close(): Promise<void> {
+    this.probing.abort();
     const steps = [
       () => this.endChats(),
       // With the chats gone nobody names the provider any more.
@@ -208,6 +213,7 @@ class DrillRun {
     try {
       this.watcher.phase(`${sizes.ratePerS} events/s for ${sizes.seconds} s`);
       this.ownDelay.enable();
+      for (const receiver of this.receivers) void receiver.probe(this.probing.signal);
       load.startPublishing();
       await this.pause(durationMs * SHARE_BEFORE);
       await this.orStopped(drill.run(this.contextFor(shardCount, endMs)));
@@ -273,6 +279,7 @@ class DrillRun {
       ...rules,
       watchedUntilMs,
       timedReceivers: new Set(this.receivers.map((_, n) => n).slice(broken)),
+      receiverDelays: this.receivers.map((receiver) => receiver.slowTimes()),
     };
   }
 
@@ -292,6 +299,9 @@ class DrillRun {
       skipped: load.figures.skipped,
       ownDelayP99Ms: ownDelayMs(this.ownDelay.percentile(99)),
       ownDelayMaxMs: ownDelayMs(this.ownDelay.max),
+      receiverDelayMaxMs: Math.round(
+        Math.max(0, ...history.receiverDelays.flat().map(({ fromMs, toMs }) => toMs - fromMs)),
+      ),
       events: this.notes,
     };
   }
