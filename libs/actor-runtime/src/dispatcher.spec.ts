@@ -50,7 +50,7 @@ class Rig {
   }
 
   withdraw(one: ReturnType<typeof entry>): void {
-    this.dispatcher.withdraw(SHARD, { entry: one, subscription: MIRA, n: one.job.n });
+    this.dispatcher.withdraw(SHARD, { entry: one, n: one.job.n });
   }
 
   settledIds(): string[] {
@@ -484,6 +484,48 @@ describe('Dispatcher', () => {
       rig.dispatcher.setView(gmsView('gms-a'));
       await turn();
       expect([rig.gms.ids(), rig.counts()]).toEqual([[], { unsettled: 0, waiting: 0 }]);
+    });
+
+    it.each([
+      { name: 'another node has by now', view: gmsView('gms-b'), told: ['gms-a', 'gms-b'] },
+      { name: 'waits for a node by now', view: gmsView(), told: ['gms-a'] },
+    ])(
+      'of a trigger that $name: the one that left the view may live, and is told too',
+      async ({ view, told }) => {
+        const rig = new Rig();
+        await rig.put(entry(MIRA, 1));
+        rig.dispatcher.setView(view);
+        await turn();
+        // A newer one has taken its place, and never was with the first node.
+        const newer = entry(MIRA, 2);
+        await rig.put(newer);
+        rig.withdraw(newer);
+        await turn();
+        expect(rig.gms.withdrawals).toEqual(told.map((nodeId) => ({ nodeId, subscription: MIRA, n: 2 })));
+      },
+    );
+
+    it('need not come for a trigger that is settled: another node that was sent it is told then', async () => {
+      const rig = new Rig();
+      await rig.put(entry(MIRA, 1));
+      rig.dispatcher.setView(gmsView('gms-b'));
+      await turn();
+      await rig.results('gms-b', { [`${MIRA}:1`]: 'delivered' });
+      expect(rig.gms.withdrawals).toEqual([{ nodeId: 'gms-a', subscription: MIRA, n: 1 }]);
+      await rig.results('gms-a', { [`${MIRA}:1`]: 'withdrawn' });
+      await rig.clock.advance(DISPATCHER_SETTINGS.settleLingerMs);
+      expect(rig.log.appended).toMatchObject([{ record: { results: [[`${MIRA}:1`, 'delivered']] } }]);
+    });
+
+    it('are not told to a node that has handed the trigger back', async () => {
+      const rig = new Rig();
+      const one = entry(MIRA, 1);
+      await rig.put(one);
+      rig.dispatcher.setView(gmsView('gms-b'));
+      await rig.results('gms-a', { [`${MIRA}:1`]: 'returned' });
+      rig.withdraw(one);
+      await turn();
+      expect(rig.gms.withdrawals).toEqual([{ nodeId: 'gms-b', subscription: MIRA, n: 1 }]);
     });
 
     it('reach the node after the dispatch that they take back, newer triggers included', async () => {

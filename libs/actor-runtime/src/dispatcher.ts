@@ -33,6 +33,8 @@ interface Flight {
   subscription: string;
   state: 'behind' | 'waiting' | 'queued' | 'sent' | 'gone';
   nodeId: string | undefined;
+  /** Nodes that were sent this trigger, or the one that it replaced, and may have it yet. */
+  sentTo: Set<string>;
   /** Where it is queued, or was sent from. A node that left and came back has another channel. */
   channel: Channel | undefined;
   /** When an unanswered dispatch is sent again, monotonic ms. */
@@ -88,6 +90,8 @@ const SETTLE_RETRY_MS = 250;
  * D5. A result settles an entry in memory at once; the record follows after a short while, unless a confirm or a newer
  *     trigger has removed the entry by then. A crash in between repeats an id that the node remembers.
  * D6. While paused (the process does not hear its own beats) nothing is sent.
+ * D7. A confirmed or settled trigger is taken back from every node that was sent it, or the one before it: one that the
+ *     registry takes for dead, or that had no answer in time, may start it yet (I5).
  */
 export class Dispatcher {
   private readonly shards = new Map<number, ShardState>();
@@ -160,6 +164,7 @@ export class Dispatcher {
       subscription,
       state: 'behind',
       nodeId: old?.nodeId ?? nodeId,
+      sentTo: old?.sentTo ?? new Set(),
       channel: undefined,
       deadlineAtMs: 0,
       putAtMs: this.deps.clock.monotonicMs(),
@@ -177,15 +182,13 @@ export class Dispatcher {
   }
 
   /** A confirm: the trigger leaves, and its node is told not to start it (I5). */
-  withdraw(shard: number, withdrawal: { entry: OutboxEntry; subscription: string; n: number }): void {
+  withdraw(shard: number, { entry, n }: { entry: OutboxEntry; n: number }): void {
     const state = this.shards.get(shard);
-    const { entry, subscription, n } = withdrawal;
     if (!state) return;
     state.settled.delete(entry.key);
     const flight = state.flights.get(entry.key);
     if (!flight) return;
-    if (flight.state === 'sent' || flight.state === 'queued')
-      this.tellWithdrawn(flight.nodeId, { subscription, n });
+    this.withdrawFrom(flight, n);
     this.end(state, flight);
   }
 
@@ -251,11 +254,16 @@ export class Dispatcher {
       if (!flight || flight.entry.job.id !== id || flight.state === 'gone') continue;
       if (outcome === 'returned') {
         // A node that was given up hands back what another has by now.
+        flight.sentTo.delete(results.nodeId);
         if (flight.nodeId !== results.nodeId) continue;
         this.deps.meter.count('jobsReturned');
         this.uncount(state, flight);
         this.place(state, flight);
-      } else this.settle(state, flight, outcome);
+      } else {
+        this.settle(state, flight, outcome);
+        flight.sentTo.delete(results.nodeId);
+        this.withdrawFrom(flight);
+      }
     }
   }
 
@@ -416,8 +424,10 @@ export class Dispatcher {
     while (!this.paused && channel.queue.length > 0 && this.channels.get(nodeId) === channel) {
       const flights = takeQueued(channel);
       if (flights.length === 0) continue;
-      for (const flight of flights)
+      for (const flight of flights) {
         flight.deadlineAtMs = this.deps.clock.monotonicMs() + this.settings.settleDeadlineMs;
+        flight.sentTo.add(nodeId);
+      }
       const retryAfterMs = await this.sendOnce(nodeId, channel, flights);
       if (retryAfterMs === undefined) continue;
       // Back to the front, so that the order stays. What another channel has meanwhile is not taken from it.
@@ -588,9 +598,14 @@ export class Dispatcher {
     this.noNodeUnlogged = 0;
   }
 
+  /** D7. */
+  private withdrawFrom({ sentTo, subscription, entry }: Flight, n = entry.job.n): void {
+    if (entry.job.kind === 'trigger')
+      for (const nodeId of sentTo) this.tellWithdrawn(nodeId, { subscription, n });
+  }
+
   /** Withdrawals of one turn of the event loop travel together. */
-  private tellWithdrawn(nodeId: string | undefined, withdrawal: { subscription: string; n: number }): void {
-    if (nodeId === undefined) return;
+  private tellWithdrawn(nodeId: string, withdrawal: { subscription: string; n: number }): void {
     if (this.withdrawals.size === 0) {
       queueMicrotask(() => {
         const told = this.withdrawals;

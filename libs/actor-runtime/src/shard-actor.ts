@@ -795,8 +795,7 @@ export class ShardActor {
   /** What the commit has made true may now be seen outside. */
   private async letOut(batch: FoldedBatch): Promise<void> {
     const { dispatcher, logger, meter } = this.deps;
-    for (const { entry, subscription, n } of batch.withdrawals)
-      dispatcher.withdraw(this.shard, { entry, subscription, n });
+    for (const withdrawal of batch.withdrawals) dispatcher.withdraw(this.shard, withdrawal);
     for (const entry of batch.settled) dispatcher.forget(this.shard, entry);
     for (const entry of batch.dropped) {
       dispatcher.forget(this.shard, entry);

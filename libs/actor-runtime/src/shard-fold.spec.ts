@@ -50,7 +50,7 @@ describe('ShardFold', () => {
     const rig = new Rig(...chat());
     const batch = rig.batch(message(CHAT), refresh(CHAT));
     expect(ids(batch)).toEqual([]);
-    expect(batch.withdrawals).toEqual([expect.objectContaining({ subscription: MIRA, n: 2 })]);
+    expect(batch.withdrawals).toMatchObject([{ entry: { key: MIRA }, n: 2 }]);
     expect(batch.writes.outbox).toEqual([[MIRA, undefined]]);
     expect(rig.fold.outbox.size).toBe(0);
   });

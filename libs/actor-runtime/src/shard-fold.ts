@@ -54,7 +54,7 @@ export interface FoldedBatch {
   replies: PendingReply[];
   /** New outbox entries, in order. */
   notifications: OutboxEntry[];
-  withdrawals: { entry: OutboxEntry; subscription: string; n: number }[];
+  withdrawals: { entry: OutboxEntry; n: number }[];
   /** Entries that left the outbox because their results are folded, or for their bound. */
   settled: OutboxEntry[];
   dropped: OutboxEntry[];
@@ -347,7 +347,7 @@ export class ShardFold {
         const entry = this.outbox.remove(effect.subscription);
         if (!entry) return;
         changes.outbox.set(entry.key, undefined);
-        batch.withdrawals.push({ entry, subscription: effect.subscription, n: effect.n });
+        batch.withdrawals.push({ entry, n: effect.n });
         return;
       }
       case 'tell':
