@@ -1,7 +1,6 @@
 import type { Environment } from './config';
 import { StackError } from './errors';
 import type { RedisTopology } from './redis-group';
-import type { Stack } from './stack';
 import { type ServiceKind, serviceKinds } from './service-process';
 import type { SupervisorEvent } from './supervisor';
 
@@ -22,6 +21,13 @@ export interface AskedPorts {
 export const redisTopologies: readonly RedisTopology[] = ['single', 'sentinel', 'cluster'];
 export const natsServerCounts = [1, 3] as const;
 export type NatsServerCount = (typeof natsServerCounts)[number];
+
+/** Where a stack is reached; `previousReceiverUrl`: at its last start, if that was elsewhere. */
+export interface StackUrls {
+  readonly natsUrl: string;
+  readonly receiverUrl: string | undefined;
+  readonly previousReceiverUrl: string | undefined;
+}
 
 export interface StackOptions {
   /** Folder of everything that the stack writes. */
@@ -51,7 +57,7 @@ export interface StackOptions {
   readonly readyTimeoutMs?: number;
   readonly stopGraceMs?: number;
   /** Called once, when all are healthy and before `run.json` tells the world; the start waits for it. */
-  readonly onHealthy?: (stack: Stack) => Promise<void>;
+  readonly onHealthy?: (stack: StackUrls) => Promise<void>;
   readonly onEvent?: (event: StackEvent) => void;
   /** Gets what the sample receivers print. */
   readonly onReceiverLine?: (line: string, name: string) => void;
