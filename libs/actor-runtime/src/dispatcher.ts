@@ -83,7 +83,7 @@ const SETTLE_RETRY_MS = 250;
  * Sends committed notifications to GMS nodes and hears what became of them, for all shards of a process.
  *
  * D1. Only entries that `put` gave are sent, and `put` is called after their commit (I2).
- * D2. Jobs carry their shard's term; the term was announced when the shard was opened (I3).
+ * D2. Jobs carry their shard's term; the term was announced when the shard was added (I3).
  * D3. An entry that has no node, whose node died or that was handed back is placed again at once when a node can take
  *     it (I6). An entry without a result by its deadline is sent again under the same id.
  * D4. Per node one request at a time, and plain notifications of a subscription one at a time: order (I7).
@@ -181,7 +181,7 @@ export class Dispatcher {
     this.place(state, flight);
   }
 
-  /** A confirm: the trigger leaves, and its node is told not to start it (I5). */
+  /** A confirm: the trigger leaves, and who has it is told not to start it (I5). */
   withdraw(shard: number, { entry, n }: { entry: OutboxEntry; n: number }): void {
     const state = this.shards.get(shard);
     if (!state) return;
@@ -252,16 +252,15 @@ export class Dispatcher {
       if (!state) continue;
       const flight = state.flights.get(id) ?? state.flights.get(id.slice(0, id.lastIndexOf(':')));
       if (!flight || flight.entry.job.id !== id || flight.state === 'gone') continue;
+      flight.sentTo.delete(results.nodeId);
       if (outcome === 'returned') {
         // A node that was given up hands back what another has by now.
-        flight.sentTo.delete(results.nodeId);
         if (flight.nodeId !== results.nodeId) continue;
         this.deps.meter.count('jobsReturned');
         this.uncount(state, flight);
         this.place(state, flight);
       } else {
         this.settle(state, flight, outcome);
-        flight.sentTo.delete(results.nodeId);
         this.withdrawFrom(flight);
       }
     }

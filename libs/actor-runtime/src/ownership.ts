@@ -93,8 +93,6 @@ export class Ownership {
   private readonly taking = new Set<number>();
   /** What to do when a peer serves one of these shards. */
   private readonly awaited = new Map<number, () => void>();
-  /** Not yet told to the peers (O9). */
-  private readonly caughtUp = new Set<number>();
   private abandoned = 0;
   private readonly notBeforeMs = new Map<number, number>();
   private readonly firstSilentAtMs = new Map<string, number>();
@@ -386,18 +384,16 @@ export class Ownership {
     this.cancelTick = this.deps.clock.after(this.settings.heartbeatIntervalMs, () => this.beatWhileLeaving());
   }
 
-  private beat(): void {
+  private beat(caughtUp: readonly number[] = []): void {
     const { nodeId, incarnation } = this.settings;
     const full = [...this.owned.keys()].filter((shard) => this.deps.dispatcher.isFull(shard));
-    const caughtUp = [...this.caughtUp];
-    this.caughtUp.clear();
     this.deps.peers.beat({
       v: 1,
       nodeId: nodeId as PeerHeartbeat['nodeId'],
       incarnation,
       state: this.state,
       ...(full.length === 0 ? {} : { full }),
-      ...(caughtUp.length === 0 ? {} : { caughtUp }),
+      ...(caughtUp.length === 0 ? {} : { caughtUp: [...caughtUp] }),
     });
   }
 
@@ -556,7 +552,7 @@ export class Ownership {
 
   private run(shard: number, actor: ShardActor): void {
     const ended = actor
-      .run(() => this.tellCaughtUp(shard))
+      .run(() => this.beat([shard]))
       .then((end) => {
         if (this.owned.get(shard) !== owned) {
           this.abandoned--;
@@ -570,11 +566,6 @@ export class Ownership {
       });
     const owned: Owned = { actor, term: actor.term, state: 'running', ended };
     this.owned.set(shard, owned);
-  }
-
-  private tellCaughtUp(shard: number): void {
-    this.caughtUp.add(shard);
-    this.beat();
   }
 
   /** O2. An owner that was never heard is probed, and given the dead time-out if it is silent. */

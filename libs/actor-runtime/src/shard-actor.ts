@@ -152,7 +152,7 @@ export class ShardActor {
   }
 
   /** Starts the loop; the promise tells how it ended and never rejects. */
-  run(onCaughtUp: () => void = () => undefined): Promise<ActorEnd> {
+  run(onCaughtUp?: () => void): Promise<ActorEnd> {
     this.onCaughtUp ??= onCaughtUp;
     this.loop ??= this.runLoop().catch(async (error: unknown) => {
       this.deps.logger.error({ shard: this.shard, err: error }, 'shard.failed');

@@ -42,7 +42,7 @@ export const peerHeartbeatSchema = z.object({
   state: z.enum(['joining', 'up', 'leaving', 'gone']),
   /** Shards that read no further because their unsettled notifications stand at the bound: slow, but not stuck. */
   full: z.array(z.number().int().min(0)).max(4_096).optional(),
-  /** Shards that it has caught up with since its last beat: who handed them over goes on to the next. */
+  /** Shards that it has caught up with just now: who handed them over goes on to the next. */
   caughtUp: z.array(z.number().int().min(0)).max(4_096).optional(),
 });
 export type PeerHeartbeat = z.infer<typeof peerHeartbeatSchema>;

@@ -72,10 +72,19 @@ const NAME_TAKEN = 10058;
 /** What the loser of a race may hear as well: the subjects that overlap are those of the very stream it wanted. */
 const SUBJECTS_OVERLAP = 10065;
 
-/** Another node was faster, perhaps with settings of its own: its stream stands. */
-async function isMadeMeanwhile(jsm: JetStreamManager, name: string, error: unknown): Promise<boolean> {
-  const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
-  return code === NAME_TAKEN || (code === SUBJECTS_OVERLAP && (await streamExists(jsm, name)));
+/** Another node may be faster, perhaps with settings of its own: then its stream stands. */
+async function makeUnlessMade(
+  jsm: JetStreamManager,
+  name: string,
+  make: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await make();
+  } catch (error) {
+    const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
+    if (code === NAME_TAKEN || (code === SUBJECTS_OVERLAP && (await streamExists(jsm, name)))) return;
+    throw error;
+  }
 }
 
 async function ensureStream(
@@ -83,11 +92,7 @@ async function ensureStream(
   config: Partial<StreamConfig> & { name: string },
 ): Promise<void> {
   if (await streamExists(jsm, config.name)) return;
-  try {
-    await jsm.streams.add(config);
-  } catch (error) {
-    if (!(await isMadeMeanwhile(jsm, config.name, error))) throw error;
-  }
+  await makeUnlessMade(jsm, config.name, () => jsm.streams.add(config));
 }
 
 /** Creates the log, the dead-letter stream and the buckets where they are missing. Existing ones are left as they are. */
@@ -127,13 +132,9 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
     allow_direct: true,
   });
   const bucket = { replicas: settings.replicas, storage: StorageType.File };
-  const ensureBucket = async (name: string, options: Partial<KvOptions>) => {
-    try {
-      await bus.connection.jetstream().views.kv(name, options);
-    } catch (error) {
-      if (!(await isMadeMeanwhile(jsm, `KV_${name}`, error))) throw error;
-    }
-  };
+  const { views } = bus.connection.jetstream();
+  const ensureBucket = (name: string, options: Partial<KvOptions>) =>
+    makeUnlessMade(jsm, `KV_${name}`, () => views.kv(name, options));
   await ensureBucket(CLUSTER_BUCKET, bucket);
   await ensureBucket(LEASE_BUCKET, bucket);
   await ensureBucket(OPTION_BUCKET, { ...bucket, history: 5 });

@@ -1,18 +1,12 @@
 import { parseJson } from '@flexpush/contracts';
 import { Counter, type Registry } from 'prom-client';
+import type { ZodType } from 'zod';
 import type { Clock } from './clock';
 import { LogBound } from './log-bound';
 import type { Logger } from './logger';
 
 const LINES_MAX = 5;
 const WINDOW_MS = 10_000;
-
-/** A zod schema, as far as it is needed here. */
-interface Shape<T> {
-  safeParse(
-    value: unknown,
-  ): { success: true; data: T } | { success: false; error: { issues: readonly { path: PropertyKey[] }[] } };
-}
 
 /**
  * Reads messages that came over NATS. What is not of the expected shape is counted (`flexpush_messages_malformed_total`)
@@ -32,7 +26,7 @@ export class MessageIntake {
   }
 
   /** undefined: it cannot be read. `kind` is what it should have been. */
-  read<T>(kind: string, shape: Shape<T>, text: string): T | undefined {
+  read<T>(kind: string, shape: ZodType<T>, text: string): T | undefined {
     const parsed = shape.safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
     this.malformed.inc({ kind });

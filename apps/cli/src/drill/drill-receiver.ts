@@ -1,6 +1,7 @@
 import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { nowMs } from './canary';
 import type { ReceiverDelay } from './history';
 
 /** How the customer's server behaves. `slow` answers after a delay, `reset` ends the connection without an answer. */
@@ -131,8 +132,4 @@ export class DrillReceiver {
       if (status < 300) this.onPush({ text, atMs });
     });
   }
-}
-
-function nowMs(): number {
-  return performance.timeOrigin + performance.now();
 }

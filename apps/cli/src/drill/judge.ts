@@ -43,10 +43,10 @@ export interface Judgement {
   readonly examples: readonly Example[];
 }
 
-/** One thing that went wrong: which figure counts it, when (epoch ms, if it has a time), in which chat, and what. */
+/** One thing that went wrong: which figure counts it, when (epoch ms), in which chat, and what. */
 export interface Example {
   readonly figure: 'lost' | 'afterConfirm' | 'stranded';
-  readonly atMs: number | null;
+  readonly atMs: number;
   readonly sessionId: string;
   readonly shard: number;
   readonly what: string;
@@ -78,8 +78,9 @@ export function judge(history: DrillHistory): Judgement {
   const latenessesMs: number[] = [];
   const examples: Example[] = [];
   for (const session of history.sessions) {
-    const counts = judgeSession(session, history);
-    if (examples.length < EXAMPLES_MAX) examples.push(...examplesOf(session, history));
+    const faults = faultsOf(session, history);
+    const counts = judgeSession(session, history, faults);
+    if (examples.length < EXAMPLES_MAX) examples.push(...examplesOf(session, faults));
     for (const key of Object.keys(total) as (keyof Counts)[]) total[key] += counts[key];
     if (history.timedReceivers.has(session.receiver))
       for (const { latenessMs } of latenessOf(session, history)) latenessesMs.push(latenessMs);
@@ -101,9 +102,8 @@ function latenessFigures(latenessesMs: readonly number[]) {
   return { latenessP50Ms: figure(50), latenessP99Ms: figure(99), latenessMaxMs: figure(100) };
 }
 
-function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
-  const acked = session.events.filter(({ ackedAtMs }) => ackedAtMs !== undefined);
-  const { missing, untold } = lostEvents(session);
+function judgeSession(session: SessionHistory, history: DrillHistory, faults: SessionFaults): Counts {
+  const { acked, missing, untold, needless, stranded } = faults;
   const transcript = judgeTranscript(session);
   const posts = judgePosts(session, history.resendAttemptMax);
   return {
@@ -116,9 +116,9 @@ function judgeSession(session: SessionHistory, history: DrillHistory): Counts {
     duplicatedEvents: transcript.duplicated,
     repeatedPushes: posts.repeated,
     inversions: transcript.inversions + posts.inversions,
-    afterConfirm: needlessTriggers(session, history).length,
+    afterConfirm: needless.length,
     overAttempts: posts.overAttempts,
-    stranded: isStranded(session, history) ? 1 : 0,
+    stranded: stranded ? 1 : 0,
   };
 }
 
@@ -143,14 +143,27 @@ function judgeTranscript(session: SessionHistory): { duplicated: number; inversi
   return { duplicated, inversions };
 }
 
-/** Acknowledged events that are not in the transcript, and those that are and of which the customer never learnt. */
-function lostEvents(session: SessionHistory): { missing: PublishedEvent[]; untold: PublishedEvent[] } {
+/** What is counted and may be shown as an example. */
+interface SessionFaults {
+  /** Events that the log acknowledged; of these, those not in the transcript, and those that are and were never told. */
+  readonly acked: readonly PublishedEvent[];
+  readonly missing: readonly PublishedEvent[];
+  readonly untold: readonly PublishedEvent[];
+  readonly needless: readonly { readonly post: ReceivedPost; readonly afterMs: number }[];
+  /** The resend that none came after. */
+  readonly stranded: ReceivedPost | undefined;
+}
+
+function faultsOf(session: SessionHistory, history: DrillHistory): SessionFaults {
   const inTranscript = new Set(session.transcript?.map(({ marker }) => marker));
   const told = toldMarkers(session);
   const acked = session.events.filter(({ ackedAtMs }) => ackedAtMs !== undefined);
   return {
+    acked,
     missing: acked.filter(({ marker }) => !inTranscript.has(marker)),
     untold: acked.filter(({ marker }) => inTranscript.has(marker) && !told.has(marker)),
+    needless: needlessTriggers(session, history),
+    stranded: strandedAt(session, history),
   };
 }
 
@@ -174,14 +187,14 @@ function needlessTriggers(
 
 /** `at 12.34 s, chat c1 of shard 7: ...` */
 export function describeExample({ figure, atMs, sessionId, shard, what }: Example, startMs: number): string {
-  const when = atMs === null ? '' : `at ${((atMs - startMs) / 1_000).toFixed(2)} s, `;
-  return `${figure}: ${when}chat ${sessionId} of shard ${shard}: ${what}`;
+  return `${figure}: at ${((atMs - startMs) / 1_000).toFixed(2)} s, chat ${sessionId} of shard ${shard}: ${what}`;
 }
 
-function examplesOf(session: SessionHistory, history: DrillHistory): Example[] {
-  const { sessionId, shard } = session;
-  const { missing, untold } = lostEvents(session);
-  const example = (figure: Example['figure'], atMs: number | null, what: string) => ({
+function examplesOf(
+  { sessionId, shard }: SessionHistory,
+  { missing, untold, needless, stranded }: SessionFaults,
+): Example[] {
+  const example = (figure: Example['figure'], atMs: number, what: string) => ({
     figure,
     atMs,
     sessionId,
@@ -191,24 +204,22 @@ function examplesOf(session: SessionHistory, history: DrillHistory): Example[] {
   return [
     ...missing.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `${marker} is not in the transcript`)),
     ...untold.map(({ marker, sentAtMs }) => example('lost', sentAtMs, `nobody was told of ${marker}`)),
-    ...needlessTriggers(session, history).map(({ post, afterMs }) =>
+    ...needless.map(({ post, afterMs }) =>
       example(
         'afterConfirm',
         post.atMs,
         `attempt ${post.attempt} for position ${post.position} came ${Math.round(afterMs)} ms after the refresh was answered`,
       ),
     ),
-    ...(isStranded(session, history)
-      ? [example('stranded', session.posts.at(-1)?.atMs ?? null, 'no resend came after this one')]
-      : []),
+    ...(stranded ? [example('stranded', stranded.atMs, 'no resend came after this one')] : []),
   ];
 }
 
 /** I6 from outside: whoever has not confirmed goes on being told until the attempts are used up. */
-function isStranded(session: SessionHistory, history: DrillHistory): boolean {
-  if (session.customer !== 'silent' || session.events.length === 0) return false;
+function strandedAt(session: SessionHistory, history: DrillHistory): ReceivedPost | undefined {
+  if (session.customer !== 'silent' || session.events.length === 0) return undefined;
   const last = session.posts.at(-1);
-  if (last?.attempt === undefined || last.attempt >= history.resendAttemptMax) return false;
+  if (last?.attempt === undefined || last.attempt >= history.resendAttemptMax) return undefined;
   const dueAtMs = last.atMs + history.resendDelayMs;
-  return history.watchedUntilMs > dueAtMs + STANDSTILL_AFTER_MS;
+  return history.watchedUntilMs > dueAtMs + STANDSTILL_AFTER_MS ? last : undefined;
 }

@@ -138,7 +138,6 @@ class DrillRun {
     this.watcher.phase('reading the transcripts');
     await load.readTranscripts();
     this.ownDelay.disable();
-    this.probing.abort();
     const history = this.history(load, this.options.rules, watchedUntilMs);
     return { result: this.resultOf(history, load), history };
   }
