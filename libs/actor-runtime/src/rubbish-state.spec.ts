@@ -185,6 +185,17 @@ describe('stored state that is rubbish', () => {
     expect([...world.store.shard(SHARD).sessions.keys()].sort()).toEqual([QUIET, ENDED].sort());
   });
 
+  it.each([1e308, Number.MAX_SAFE_INTEGER, 1.5, 1_002])(
+    'is no newer release for its version %s',
+    async (v) => {
+      const world = await foldedWorld();
+      const stored = world.store.shard(SHARD);
+      stored.sessions.set(MIRAS, (stored.sessions.get(MIRAS) ?? '').replace('"v":1', `"v":${v}`));
+      world.publish(message(MIRAS, 'three'));
+      expect(await takeOver(world)).toContain('state.rubbish-dropped');
+    },
+  );
+
   it('leaves what a newer release has stored as it is', async () => {
     const world = await foldedWorld();
     const stored = world.store.shard(SHARD);

@@ -16,6 +16,7 @@ export interface CachedSession {
 }
 
 const TAIL_EVENTS_MAX = 8;
+const NEWER_VERSIONS_MAX = 1_000;
 
 /** A newer release wrote this session: this node must not fold the shard (DESIGN section 4). */
 export class NewerStateError extends Error {
@@ -77,10 +78,19 @@ function readStored(sessionId: string, text: string): Stored {
   const what = `session ${sessionId}`;
   const stored = parseStored(what, text) as Partial<Stored> | null;
   const version: unknown = stored?.s?.v;
-  if (typeof version === 'number' && version > SESSION_VERSION) throw new NewerStateError(sessionId, version);
+  if (isNewer(version)) throw new NewerStateError(sessionId, version);
   if (!stored || !isPlace(stored.q) || !isSession(stored.s, sessionId)) throw new RubbishStateError(what);
   if (stored.n !== undefined && !isTexts(stored.n)) throw new RubbishStateError(what);
   return stored as Stored;
+}
+
+/** Releases count up by one. What claims more than a few of them more is of none: it would stop the shard for ever. */
+function isNewer(version: unknown): boolean {
+  return (
+    Number.isSafeInteger(version) &&
+    (version as number) > SESSION_VERSION &&
+    (version as number) <= SESSION_VERSION + NEWER_VERSIONS_MAX
+  );
 }
 
 function isPlace(value: unknown): boolean {
