@@ -155,6 +155,13 @@ describe('against a running system', () => {
     expect(await optionKeys()).toEqual(before);
   });
 
+  it('refuses a failover of Redis where no replica could take over', async () => {
+    const target = ['--target', join(dir, 'stack', 'run.json'), '--sessions', '20', '--rate', '20'];
+    const ended = await drill(['run', 'redis-failover', ...target, '--seconds', '4'], env);
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('no Redis master that could be told from its replicas');
+  });
+
   it.each([
     { name: 'an unknown drill', args: ['run', 'no-such'], says: 'there is no drill "no-such"' },
     {

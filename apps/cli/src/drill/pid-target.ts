@@ -44,7 +44,10 @@ export class PidTarget implements Target {
   async redisMasters(): Promise<readonly Victim[]> {
     const { servers } = this.run;
     const ports = await redisMasters(servers);
-    const masters = servers.filter(({ kind, port }) => kind === 'redis' && ports.includes(port));
+    const data = servers.filter(({ kind }) => kind === 'redis');
+    const masters = data.filter(({ port }) => ports.includes(port));
+    // Without a replica nothing fails over, and a drill of that would pass for nothing.
+    if (masters.length === data.length) return [];
     return masters.map(({ name, pid }) => this.victim({ name, pid, kind: 'redis' }));
   }
 

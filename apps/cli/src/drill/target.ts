@@ -27,7 +27,10 @@ export interface Target {
   /** Faults come when a person makes them, so no time is measured from them. */
   readonly isByHand?: boolean;
   victims(kind: VictimKind): Promise<readonly Victim[]>;
-  /** The Redis servers that take the writes, one or those of a cluster; undefined where they cannot be told. */
+  /**
+   * The Redis servers that take the writes and have replicas, one or those of a cluster; undefined where they cannot be
+   * told.
+   */
   redisMasters?: (() => Promise<readonly Victim[]>) | undefined;
   /** Empties Redis; undefined where that is not ours to do. */
   wipeRedis?: (() => Promise<void>) | undefined;
