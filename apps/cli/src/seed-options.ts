@@ -1,10 +1,14 @@
 import { optionKey } from '@flexpush/contracts';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
 
-const FIRST_MESSAGE = 'You have a new chat event';
+/** As in the page's sample configuration. */
+const FIRST_VALUES = [
+  ['push', 'pushEnabled', 'comet, customhttp'],
+  ['push', 'customhttp.message', 'You have a new chat event'],
+] as const;
 
 /**
- * Gives a fresh system the options without which no push would arrive: the receiver's URL and a text.
+ * Gives a fresh system the options without which no push would arrive: what is pushed, the receiver's URL, a text.
  * `previousReceiverUrl` is where the receiver listened last time; an option that still says so follows it.
  */
 export async function seedOptions(
@@ -19,8 +23,8 @@ export async function seedOptions(
     const url = values[optionKey('push', 'customhttp.url')];
     if (url === undefined || (url === previousReceiverUrl && url !== receiverUrl))
       await store.set('push', 'customhttp.url', receiverUrl);
-    if (values[optionKey('push', 'customhttp.message')] === undefined)
-      await store.set('push', 'customhttp.message', FIRST_MESSAGE);
+    for (const [section, name, value] of FIRST_VALUES)
+      if (values[optionKey(section, name)] === undefined) await store.set(section, name, value);
   } finally {
     store.close();
     await bus.close();

@@ -184,7 +184,7 @@ beforeAll(async () => {
       v: 1,
       type: 'options.changed',
       revision: 1,
-      values: { 'settings/flex-push-on-join': 'true' },
+      values: { 'settings/flex-push-on-join': 'true', 'push/pushEnabled': 'customhttp' },
     });
 }, 60_000);
 

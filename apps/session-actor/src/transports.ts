@@ -59,4 +59,8 @@ export class NatsReplyTransport implements ReplyTransport {
   reply(callerId: string, payload: string): void {
     this.bus.publish(subjects.reply(callerId), payload);
   }
+
+  announce(sessionId: string, payload: string): void {
+    this.bus.publish(subjects.notice(sessionId), payload);
+  }
 }

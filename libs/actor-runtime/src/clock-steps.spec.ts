@@ -22,6 +22,7 @@ async function attempts(
   world.publish(
     options(1, {
       'settings/flex-push-on-join': 'true',
+      'push/pushEnabled': 'customhttp',
       'settings/flex-push-resend-delay': String(DELAY_MS / 1_000),
       'settings/flex-push-resend-attempts': String(ATTEMPTS),
     }),

@@ -4,6 +4,7 @@ import {
   subscriptionKey,
   type GmsView,
   type PushResults,
+  type RecordOf,
   type SettleOutcome,
 } from '@flexpush/contracts';
 import { chooseGmsNode, followView } from '@flexpush/membership';
@@ -543,7 +544,8 @@ export class Dispatcher {
     this.end(state, flight);
     const { entry, putAtMs } = flight;
     state.settled.set(entry.key, { entry, outcome, putAtMs });
-    this.settleLater(flight.shard, state, this.settings.settleLingerMs);
+    // What waits behind a client that is gone goes to its device.
+    this.settleLater(flight.shard, state, outcome === 'gone' ? 0 : this.settings.settleLingerMs);
   }
 
   /** One append at a time: under a slow log the same results would be appended again and again. */
@@ -567,6 +569,12 @@ export class Dispatcher {
   /** False when the log refused; the results stay for the next round. */
   private async appendSettled(shard: number, state: ShardState): Promise<boolean> {
     const results = takeResults(state.settled);
+    // Before the outbox forgets them: after a crash they are sent again, and found gone again.
+    for (const [, { entry, outcome }] of results) {
+      if (outcome !== 'gone') continue;
+      const told = await this.deps.appender.append(shard, goneRecord(entry));
+      if (told.kind === 'refused') return false;
+    }
     const record = {
       v: 1 as const,
       type: 'push.settled' as const,
@@ -641,6 +649,21 @@ function takeQueued(channel: Channel): Flight[] {
 function compact(channel: Channel): void {
   channel.queue = channel.queue.filter((flight) => flight.state === 'queued' && flight.channel === channel);
   channel.compactAt = Math.max(QUEUE_COMPACT_AT, 2 * channel.queue.length);
+}
+
+/** The session learns that a device, or a CometD client, is no more. */
+function goneRecord({ job }: OutboxEntry): RecordOf<'push.gone'> {
+  const { sessionId, userId, deviceId } = job;
+  const position = job.kind === 'plain' ? job.event?.index : undefined;
+  return {
+    v: 1,
+    id: `gone:${job.id}`,
+    type: 'push.gone',
+    sessionId,
+    userId,
+    deviceId,
+    ...(position === undefined ? {} : { position }),
+  };
 }
 
 type Settled = ShardState['settled'] extends Map<string, infer S> ? S : never;

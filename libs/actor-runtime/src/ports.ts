@@ -198,6 +198,8 @@ export interface GmsTransport {
 /** The way back to callers: one JSON text holds the replies for one of them. */
 export interface ReplyTransport {
   reply(callerId: string, payload: string): void;
+  /** For whoever listens to this session's notices; at most once. */
+  announce(sessionId: string, payload: string): void;
 }
 
 export interface Clock {

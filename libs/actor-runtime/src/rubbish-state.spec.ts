@@ -1,3 +1,4 @@
+import { SESSION_VERSION } from '@flexpush/session';
 import { hostileText, watchUncaught } from '@flexpush/testkit';
 import fc from 'fast-check';
 import { create, end, join, message, refresh, sessionIn } from './testing/records';
@@ -77,7 +78,7 @@ const places: [string, (stored: StoredShard, text: string) => void][] = [
 
 /** What stands there looks like ours and is not: cut off, of the wrong type, or something else altogether. */
 const lawful = [
-  { q: [3, 0], s: { v: 1, status: 'open', sessionId: 'other', participants: [] } },
+  { q: [3, 0], s: { v: SESSION_VERSION, status: 'open', sessionId: 'other', participants: [] } },
   { revision: 1, values: {} },
   { from: 'x' },
 ];
@@ -185,12 +186,15 @@ describe('stored state that is rubbish', () => {
     expect([...world.store.shard(SHARD).sessions.keys()].sort()).toEqual([QUIET, ENDED].sort());
   });
 
-  it.each([1e308, Number.MAX_SAFE_INTEGER, 1.5, 1_002])(
+  it.each([1e308, Number.MAX_SAFE_INTEGER, 1.5, SESSION_VERSION + 1_001])(
     'is no newer release for its version %s',
     async (v) => {
       const world = await foldedWorld();
       const stored = world.store.shard(SHARD);
-      stored.sessions.set(MIRAS, (stored.sessions.get(MIRAS) ?? '').replace('"v":1', `"v":${v}`));
+      stored.sessions.set(
+        MIRAS,
+        (stored.sessions.get(MIRAS) ?? '').replace(`"v":${SESSION_VERSION}`, `"v":${v}`),
+      );
       world.publish(message(MIRAS, 'three'));
       expect(await takeOver(world)).toContain('state.rubbish-dropped');
     },
@@ -199,7 +203,10 @@ describe('stored state that is rubbish', () => {
   it('leaves what a newer release has stored as it is', async () => {
     const world = await foldedWorld();
     const stored = world.store.shard(SHARD);
-    const newer = (stored.sessions.get(MIRAS) ?? '').replace('"v":1', '"v":2');
+    const newer = (stored.sessions.get(MIRAS) ?? '').replace(
+      `"v":${SESSION_VERSION}`,
+      `"v":${SESSION_VERSION + 1}`,
+    );
     stored.sessions.set(MIRAS, newer);
     world.publish(message(MIRAS, 'three'));
     const owner = await world.process().start();

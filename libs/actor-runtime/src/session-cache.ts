@@ -108,8 +108,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** As much as the fold takes for granted. */
 function isSession(value: unknown, sessionId: string): boolean {
   if (!isObject(value) || value['v'] !== SESSION_VERSION || value['sessionId'] !== sessionId) return false;
-  const { status, nextPosition, participants, recent } = value;
+  const { status, nextPosition, participants, recent, idle, files } = value;
   return (
+    (idle === undefined || isObject(idle)) &&
+    (files === undefined || (Array.isArray(files) && files.every(isObject))) &&
     (status === 'open' || (status === 'ended' && Number.isFinite(value['purgeAtMs']))) &&
     Number.isSafeInteger(nextPosition) &&
     (nextPosition as number) >= 1 &&
@@ -126,12 +128,12 @@ function isSession(value: unknown, sessionId: string): boolean {
 
 function isParticipant(value: unknown): boolean {
   if (!isObject(value) || typeof value['userId'] !== 'string') return false;
-  const { subscription } = value;
+  const { subscription, inactivity } = value;
+  if (inactivity !== undefined && !isObject(inactivity)) return false;
   if (subscription === undefined) return true;
   return (
     isObject(subscription) &&
     Number.isSafeInteger(subscription['lastN']) &&
-    isObject(subscription['inactivity']) &&
     (subscription['schedule'] === undefined || isObject(subscription['schedule']))
   );
 }

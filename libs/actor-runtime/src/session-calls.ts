@@ -1,16 +1,15 @@
-import { parseJson, callRepliesSchema, shardOf, type CallReply, type RecordOf } from '@flexpush/contracts';
+import {
+  parseJson,
+  callRepliesSchema,
+  shardOf,
+  type CallReply,
+  type InternalRecord,
+} from '@flexpush/contracts';
 import type { Appender } from './ports';
 import { ReplyParts, type WholeReply } from './reply-parts';
 
 /** A record that somebody waits for. */
-export type CallRecord = RecordOf<
-  | 'session.create'
-  | 'request.refresh'
-  | 'request.send'
-  | 'request.startTyping'
-  | 'request.stopTyping'
-  | 'request.disconnect'
->;
+export type CallRecord = Extract<InternalRecord, { type: 'session.create' | `request.${string}` }>;
 
 type AppendResult = Awaited<ReturnType<Appender['append']>>;
 
@@ -85,7 +84,8 @@ export class SessionCalls {
 
 /** Where the transcript in the reply begins; a refresh that does not say gets all of it. */
 function wantedPosition(record: CallRecord): number | undefined {
-  if (record.type === 'request.refresh') return record.transcriptPosition ?? 1;
+  if (record.type === 'request.refresh' || record.type === 'request.follow')
+    return record.transcriptPosition ?? 1;
   return record.type === 'request.send' ? record.transcriptPosition : undefined;
 }
 

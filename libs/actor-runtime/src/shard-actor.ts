@@ -20,7 +20,7 @@ import type {
   Snapshots,
 } from './ports';
 import type { RebuildTurns } from './rebuild-turns';
-import { renderReplies } from './replies';
+import { renderReplies, wholeTranscript } from './replies';
 import { parseSession, RubbishStateError } from './session-cache';
 import { auditSessions, type AuditFindings } from './shard-audit';
 import { adoptLog, dropState, isRubbish, restoreShard, takeSnapshots, withChanges } from './snapshots';
@@ -561,6 +561,12 @@ export class ShardActor {
 
   private async loadMissing(records: readonly PlacedRecord[]): Promise<void> {
     await this.loadSessions(this.fold.missing(records));
+    const { store } = this.deps;
+    for (const { sessionId, ...range } of this.fold.wantedTranscripts(records)) {
+      const stored = range.last < range.first ? [] : await store.loadTranscript(this.shard, sessionId, range);
+      const events = wholeTranscript(sessionId, stored, range.first);
+      this.fold.takeTranscript(sessionId, { first: range.first, events });
+    }
   }
 
   private async loadSessions(sessionIds: readonly string[]): Promise<void> {
@@ -810,6 +816,8 @@ export class ShardActor {
         dispatcher.put(this.shard, entry, this.nodeOf(entry.job.sessionId, entry.job.userId));
     }
     for (const { fact, fields } of batch.facts) logger.info(fields, fact);
+    for (const { sessionId, notice } of this.caughtUp ? batch.announcements : [])
+      this.deps.replies.announce(sessionId, JSON.stringify({ v: 1, sessionId, ...notice }));
     for (const { sessionId, createdAtMs } of batch.purged) this.forgetSnapshot(sessionId, createdAtMs);
     await this.reply(batch);
   }

@@ -83,6 +83,8 @@ async function strandedIn(
   const stranded: string[] = [];
   for (const { userId, participantId, subscription } of session.participants) {
     if (!subscription?.resend || subscription.status !== 'open' || subscription.schedule) continue;
+    // A connected CometD client gets its events without a schedule; without a device nothing is announced at all.
+    if (subscription.address !== undefined || subscription.deviceType === 'comet') continue;
     const key = subscriptionKey(session.sessionId, userId);
     const last = session.nextPosition - 1;
     if (subscription.unread > last || rules.hasEntry(key)) continue;

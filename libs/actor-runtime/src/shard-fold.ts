@@ -1,7 +1,9 @@
 import {
+  BOUNDS,
   foldValues,
   redact,
   sessionOptions,
+  type ChatEvent,
   type LogRecord,
   type OptionValues,
   type RecordOf,
@@ -9,6 +11,7 @@ import {
   type SessionRecord,
 } from '@flexpush/contracts';
 import {
+  needsTranscript,
   parseTimerMember,
   timersOf,
   transition,
@@ -61,6 +64,7 @@ export interface FoldedBatch {
   /** `byFold`: what the sessions were decided it; else the record could not be read at all. */
   letters: (Omit<DeadLetter, 'shard'> & { byFold: boolean })[];
   facts: Extract<Effect, { kind: 'tell' }>[];
+  announcements: Extract<Effect, { kind: 'announce' }>[];
   /** Sessions that are gone, with their time of creation, epoch ms. */
   purged: { sessionId: string; createdAtMs: number }[];
   /** Where options changed, for a replay that begins behind it. */
@@ -99,6 +103,8 @@ export class ShardFold {
   private optionRevision: number;
   private readonly optionsByService = new Map<string, SessionOptions>();
   private lastAtMs = 0;
+  /** Stretches of transcripts that records of the next batch need; new events join them. */
+  private readonly transcripts = new Map<string, { first: number; events: string[] }>();
   /** Since when the options are surely the present ones, epoch ms. */
   private optionsSinceMs: number;
 
@@ -137,6 +143,28 @@ export class ShardFold {
     return [...wanted];
   }
 
+  /** The transcripts that these records need, each from a position to its end. The sessions must be in memory. */
+  wantedTranscripts(records: readonly PlacedRecord[]): { sessionId: string; first: number; last: number }[] {
+    const wanted = new Map<string, number>();
+    for (const { decoded } of records) {
+      if (decoded.kind !== 'record') continue;
+      const first = needsTranscript(decoded.record);
+      if (first === undefined || !('sessionId' in decoded.record)) continue;
+      const { sessionId } = decoded.record;
+      wanted.set(sessionId, Math.min(first, wanted.get(sessionId) ?? Infinity));
+    }
+    return [...wanted].map(([sessionId, first]) => {
+      const last = (this.sessions.get(sessionId)?.session?.nextPosition ?? 1) - 1;
+      const earliest = last + 1 - BOUNDS.plainNotificationsPerSubscription;
+      return { sessionId, first: Math.min(Math.max(first, earliest), last + 1), last };
+    });
+  }
+
+  /** For the next batch. */
+  takeTranscript(sessionId: string, stretch: { first: number; events: string[] }): void {
+    this.transcripts.set(sessionId, stretch);
+  }
+
   /** Folds records in order; every session they touch must be in memory. */
   fold(records: readonly PlacedRecord[], skips: ReadonlySet<string>): FoldedBatch {
     const batch: FoldedBatch = {
@@ -148,6 +176,7 @@ export class ShardFold {
       dropped: [],
       letters: [],
       facts: [],
+      announcements: [],
       purged: [],
       optionChanges: [],
       records: 0,
@@ -170,6 +199,7 @@ export class ShardFold {
       } else this.foldRecord(placed, decoded.record, { batch, changes });
       batch.records++;
     }
+    this.transcripts.clear();
     this.collect(batch, changes);
     return batch;
   }
@@ -313,7 +343,11 @@ export class ShardFold {
       input.type === 'session.create' ? input.service : (session?.service ?? ''),
     );
     try {
-      return this.foldSession(session, input, { atMs: this.lastAtMs, options });
+      return this.foldSession(session, input, {
+        atMs: this.lastAtMs,
+        options,
+        transcript: (first) => (session ? this.transcriptOf(session.sessionId, first) : []),
+      });
     } catch (error) {
       return {
         session,
@@ -323,9 +357,21 @@ export class ShardFold {
     }
   }
 
+  private transcriptOf(sessionId: string, first: number): ChatEvent[] {
+    const known = this.transcripts.get(sessionId);
+    const events = known?.events.slice(Math.max(0, first - known.first)) ?? [];
+    return events.map((json) => JSON.parse(json) as ChatEvent);
+  }
+
   private applyEffect(
     effect: Effect,
-    into: { cached: CachedSession; batch: FoldedBatch; changes: Changes; events: [number, string][] },
+    into: {
+      sessionId: string;
+      cached: CachedSession;
+      batch: FoldedBatch;
+      changes: Changes;
+      events: [number, string][];
+    },
   ): void {
     const { batch, changes } = into;
     switch (effect.kind) {
@@ -333,6 +379,7 @@ export class ShardFold {
         const json = JSON.stringify(effect.event);
         into.events.push([effect.event.index, json]);
         pushTail(into.cached, effect.event.index, json);
+        this.transcripts.get(into.sessionId)?.events.push(json);
         return;
       }
       case 'notify': {
@@ -352,6 +399,9 @@ export class ShardFold {
       }
       case 'tell':
         batch.facts.push(effect);
+        return;
+      case 'announce':
+        batch.announcements.push(effect);
         return;
       default:
         effect satisfies never;

@@ -4,6 +4,8 @@ export const BOUNDS = {
   textChars: 16_384,
   urlChars: 2_048,
   deviceIdChars: 512,
+  languageChars: 35,
+  fileNameChars: 255,
   userDataKeys: 64,
   userDataKeyChars: 128,
   userDataValueChars: 4_096,
@@ -17,6 +19,7 @@ export const BOUNDS = {
   resultsPerRecord: 500,
   participantsPerSession: 64,
   eventsPerSession: 10_000,
+  filesPerSession: 100,
   /** Record ids that a session remembers per five-minute generation. */
   recentIdsPerGeneration: 128,
   /** Events in the answer to one refresh; the rest comes with the next. */

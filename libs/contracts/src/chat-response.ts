@@ -6,6 +6,9 @@ export const errorCodes = {
   firstNameMissing: 102,
   lastNameMissing: 103,
   nicknameMissing: 161,
+  tooManyFiles: 201,
+  fileTooLarge: 202,
+  fileTypeNotAllowed: 203,
   messageTooLong: 204,
   cannotStart: 240,
   mediaServer: 249,
@@ -46,6 +49,10 @@ export const foldReplySchema = z.object({
   nextPosition: z.number().int().optional(),
   userData: z.record(z.string(), z.string()).optional(),
   reason: z.string().optional(),
+  /** Of a refusal that the contract gives a code (`errorCodes`); `reason` is its advice. */
+  code: z.number().int().optional(),
+  /** Messages without a position, such as the file limits; they come after those of the transcript. */
+  notices: z.array(chatEventSchema).optional(),
 });
 export type FoldReply = z.infer<typeof foldReplySchema>;
 

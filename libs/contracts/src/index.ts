@@ -1,10 +1,13 @@
 export * from './bounds';
 export * from './chat-response';
+export * from './comet';
 export * from './ids';
 export * from './log-ids';
 export * from './membership';
 export * from './nats-url';
+export * from './option-spec';
 export * from './options';
+export { noticeLevels, type NoticeLevel } from './options-chat-server';
 export * from './parse-json';
 export * from './push';
 export * from './records';

@@ -1,167 +1,27 @@
 import { BOUNDS } from './bounds';
-import { pushContentKeys, type PushContentKey } from './push';
-
-/** How a value is checked. Values are stored as text, as in a Genesys configuration. */
-type OptionType =
-  | { kind: 'boolean' }
-  | { kind: 'integer'; min: number; max: number; unit?: 's' }
-  | { kind: 'subset'; of: readonly string[] }
-  | { kind: 'choice'; of: readonly string[] }
-  | { kind: 'text'; maxChars: number }
-  | { kind: 'url' };
-
-export interface OptionSpec {
-  /** `settings`, `chat`, `chat.<service>`, `push` or `push.provider.<name>`; the last parts of the two wild ones are free. */
-  sections: readonly string[];
-  name: string;
-  type: OptionType;
-  /** Absent: not set unless someone sets it. */
-  default?: string;
-  since: string;
-  meaning: string;
-  /** Who reads it: the fold (by a log record) or the delivery (from the watched bucket). */
-  readBy: 'fold' | 'delivery';
-}
+import type { OptionSpec, OptionType } from './option-spec';
+import { chatServerOptions, type NoticeLevel } from './options-chat-server';
+import { chatServiceOptions } from './options-chat-service';
+import { pushOptions } from './options-push';
+import type { PushContentKey } from './push';
 
 /** The catalogue. Defaults and ranges are those of the page and of CONTRACT sections 3 and 4. */
 export const optionCatalogue: readonly OptionSpec[] = [
-  {
-    sections: ['settings'],
-    name: 'flex-push-enabled',
-    type: { kind: 'boolean' },
-    default: 'true',
-    since: '8.5.308.06',
-    readBy: 'fold',
-    meaning: 'Allows new push registrations; existing ones go on.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-push-on-join',
-    type: { kind: 'boolean' },
-    default: 'false',
-    since: '8.5.315.05',
-    readBy: 'fold',
-    meaning: 'Honours a push subscription given in the user data when a chat is created by REST.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-push-content',
-    type: { kind: 'subset', of: pushContentKeys },
-    default: 'session-id, user-id',
-    since: '8.5.311.06',
-    readBy: 'fold',
-    meaning: 'Keys in the user data of a reliable push.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-push-resend-delay',
-    type: { kind: 'integer', min: 1, max: 86_400, unit: 's' },
-    default: '15',
-    since: '8.5.308.06',
-    readBy: 'fold',
-    meaning: 'Wait before each resend of an unconfirmed reliable push.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-push-resend-attempts',
-    type: { kind: 'integer', min: 0, max: 1_000_000 },
-    default: '10',
-    since: '8.5.308.06',
-    readBy: 'fold',
-    meaning: 'How many resends follow the first push; 0 means none.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-push-timeout',
-    type: { kind: 'integer', min: 1, max: 1_728_000, unit: 's' },
-    default: '300',
-    since: '8.5.202.09',
-    readBy: 'fold',
-    meaning:
-      'No request of a push client for this long: a ping push; none in the next period either: flex-disconnect-timeout starts.',
-  },
-  {
-    sections: ['settings'],
-    name: 'flex-disconnect-timeout',
-    type: { kind: 'integer', min: 1, max: 1_728_000, unit: 's' },
-    default: '45',
-    since: '8.5.301.06',
-    readBy: 'fold',
-    meaning: 'The last step of the inactivity ladder: the client is removed after it.',
-  },
-  {
-    sections: ['chat', 'chat.*'],
-    name: 'push_notification_include_payload',
-    type: { kind: 'boolean' },
-    default: 'false',
-    since: '8.5.201.04',
-    readBy: 'fold',
-    meaning:
-      'Puts the chat event into plain customhttp notifications. A section chat.<service> wins over chat.',
-  },
-  {
-    sections: ['chat', 'chat.*'],
-    name: 'filtering_chat_events',
-    type: { kind: 'subset', of: ['typing', 'notice', 'url', 'message', 'join', 'leave'] },
-    default: 'typing',
-    since: 'flexpush 0.1',
-    readBy: 'fold',
-    meaning: 'Kinds of chat events that cause no push.',
-  },
-  {
-    sections: ['push', 'push.provider.*'],
-    name: 'customhttp.url',
-    type: { kind: 'url' },
-    since: '8.5.1',
-    readBy: 'delivery',
-    meaning: 'Where customhttp notifications are POSTed.',
-  },
-  {
-    sections: ['push', 'push.provider.*'],
-    name: 'customhttp.message',
-    type: { kind: 'text', maxChars: 4_096 },
-    since: '8.5.1',
-    readBy: 'delivery',
-    meaning: 'The fixed text sent as message when no payload is included.',
-  },
-  {
-    sections: ['push', 'push.provider.*'],
-    name: 'debug.customhttp.url',
-    type: { kind: 'url' },
-    since: '8.5.1',
-    readBy: 'delivery',
-    meaning: 'Used instead of customhttp.url for subscriptions with debug.',
-  },
-  {
-    sections: ['push', 'push.provider.*'],
-    name: 'debug.customhttp.message',
-    type: { kind: 'text', maxChars: 4_096 },
-    since: '8.5.1',
-    readBy: 'delivery',
-    meaning: 'Used instead of customhttp.message for subscriptions with debug.',
-  },
-  {
-    sections: ['push'],
-    name: 'delivery-mode',
-    type: { kind: 'choice', of: ['parallel', 'sequential'] },
-    default: 'parallel',
-    since: 'flexpush 0.1',
-    readBy: 'delivery',
-    meaning:
-      'sequential sends one notification at a time per GMS node, as the original does; for comparison.',
-  },
+  ...chatServerOptions,
+  ...chatServiceOptions,
+  ...pushOptions,
 ];
 
 /** The spec for an option, whatever its section's free part. */
 export function findOption(section: string, name: string): OptionSpec | undefined {
-  return optionCatalogue.find(
-    (spec) =>
-      spec.name === name &&
-      spec.sections.some(
-        (s) =>
-          s === section ||
-          (s.endsWith('.*') && section.startsWith(s.slice(0, -1)) && section.length > s.length - 1),
-      ),
+  return optionCatalogue.find((spec) => spec.name === name && belongsTo(spec, section));
+}
+
+function belongsTo(spec: OptionSpec, section: string): boolean {
+  return spec.sections.some(
+    (s) =>
+      s === section ||
+      (s.endsWith('.*') && section.startsWith(s.slice(0, -1)) && section.length > s.length - 1),
   );
 }
 
@@ -177,6 +37,7 @@ export function describeRange(type: OptionType): string {
     case 'choice':
       return `one of: ${type.of.join(', ')}`;
     case 'text':
+    case 'secret':
       return `text of at most ${type.maxChars} characters`;
     case 'url':
       return 'an http or https URL';
@@ -222,10 +83,7 @@ export function checkOption(section: string, name: string, raw: string): OptionC
     }
     case 'subset': {
       const allowed = spec.type.of;
-      const parts = value
-        .split(',')
-        .map((part) => part.trim())
-        .filter((part) => part !== '');
+      const parts = listOf(value);
       return parts.every((part) => allowed.includes(part))
         ? { kind: 'ok', value: [...new Set(parts)].join(', '), spec }
         : refuse();
@@ -233,6 +91,7 @@ export function checkOption(section: string, name: string, raw: string): OptionC
     case 'choice':
       return spec.type.of.includes(value) ? { kind: 'ok', value, spec } : refuse();
     case 'text':
+    case 'secret':
       return raw.length <= spec.type.maxChars ? { kind: 'ok', value: raw, spec } : refuse();
     case 'url': {
       const url = URL.canParse(value) ? new URL(value) : undefined;
@@ -269,7 +128,8 @@ export function readOption(
     const value = values[optionKey(section, name)];
     if (value !== undefined) return value;
   }
-  return optionCatalogue.find((spec) => spec.name === name)?.default;
+  return optionCatalogue.find((spec) => spec.name === name && belongsTo(spec, sections.at(-1) ?? ''))
+    ?.default;
 }
 
 /** Keeps only what the fold reads and what is valid: the content of `options.changed`. */
@@ -278,9 +138,30 @@ export function foldValues(values: OptionValues): Record<string, string> {
   for (const key of Object.keys(values).sort()) {
     const at = parseOptionKey(key);
     const checked = at && checkOption(at.section, at.name, values[key] ?? '');
-    if (checked?.kind === 'ok' && checked.spec.readBy === 'fold') kept[key] = checked.value;
+    if (checked?.kind === 'ok' && checked.spec.readBy.includes('fold')) kept[key] = checked.value;
   }
   return kept;
+}
+
+/** What the fold needs to know of `[inactivity-control]` and `async-idle-*` (CONTRACT 4.2b, c). */
+export interface IdleOptions {
+  notices: NoticeLevel;
+  alertMs: number;
+  /** 0: there is no second alert. */
+  alert2Ms: number;
+  closeMs: number;
+}
+
+/** `[client-file-transfer]` (CONTRACT 1.5). */
+export interface FileOptions {
+  filesMax: number;
+  fileBytesMax: number;
+  totalBytesMax: number;
+  /** In lower case; `*` stands for all. */
+  types: readonly string[];
+  needAgent: boolean;
+  downloadsMax: number;
+  deleteFile: string;
 }
 
 /** The options that the fold reads, typed. Durations in ms. */
@@ -288,33 +169,87 @@ export interface SessionOptions {
   pushEnabled: boolean;
   pushOnJoin: boolean;
   pushContent: PushContentKey[];
+  deviceTypesEnabled: readonly string[];
   resendDelayMs: number;
   resendAttemptMax: number;
   pushTimeoutMs: number;
   disconnectTimeoutMs: number;
+  removeOnBadKey: boolean;
   includePayload: boolean;
+  pushToActiveClient: boolean;
   filteredEvents: readonly string[];
+  /** Of ordinary chats; undefined: they are not watched. */
+  idle: IdleOptions | undefined;
+  asyncIdle: IdleOptions;
+  idleTexts: { alert: string; alert2: string; close: string };
+  files: FileOptions;
 }
 
 /** Reads the folded values for one chat service. Total: an unreadable value counts as its default. */
 export function sessionOptions(values: OptionValues, service: string): SessionOptions {
   const valid = foldValues(values);
-  const list = (text: string | undefined) =>
-    (text ?? '')
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '');
   const settings = (name: string) => readOption(valid, ['settings'], name);
+  const settingMs = (name: string) => Number(settings(name)) * 1000;
   const chat = (name: string) => readOption(valid, [`chat.${service}`, 'chat'], name);
+  const idle = (name: string) => readOption(valid, ['inactivity-control'], name);
+  const idleMs = (name: string) => Number(idle(name)) * 1000;
   return {
     pushEnabled: settings('flex-push-enabled') === 'true',
     pushOnJoin: settings('flex-push-on-join') === 'true',
-    pushContent: list(settings('flex-push-content')) as PushContentKey[],
-    resendDelayMs: Number(settings('flex-push-resend-delay')) * 1000,
+    pushContent: listOf(settings('flex-push-content')) as PushContentKey[],
+    deviceTypesEnabled: listOf(readOption(valid, ['push'], 'pushEnabled')),
+    resendDelayMs: settingMs('flex-push-resend-delay'),
     resendAttemptMax: Number(settings('flex-push-resend-attempts')),
-    pushTimeoutMs: Number(settings('flex-push-timeout')) * 1000,
-    disconnectTimeoutMs: Number(settings('flex-disconnect-timeout')) * 1000,
+    pushTimeoutMs: settingMs('flex-push-timeout'),
+    disconnectTimeoutMs: settingMs('flex-disconnect-timeout'),
+    removeOnBadKey: settings('remove-on-bad-secure-key') === 'true',
     includePayload: chat('push_notification_include_payload') === 'true',
-    filteredEvents: list(chat('filtering_chat_events')),
+    pushToActiveClient: chat('push_notification_to_active_client') === 'true',
+    filteredEvents: listOf(chat('filtering_chat_events')),
+    idle:
+      idle('enabled') === 'true'
+        ? {
+            notices: idle('include-notices') as NoticeLevel,
+            alertMs: idleMs('timeout-alert'),
+            alert2Ms: idleMs('timeout-alert2'),
+            closeMs: idleMs('timeout-close'),
+          }
+        : undefined,
+    asyncIdle: {
+      notices: settings('async-idle-notices') as NoticeLevel,
+      alertMs: settingMs('async-idle-alert'),
+      alert2Ms: 0,
+      closeMs: settingMs('async-idle-close'),
+    },
+    idleTexts: {
+      alert: idle('message-alert') ?? '',
+      alert2: idle('message-alert2') ?? '',
+      close: idle('message-close') ?? '',
+    },
+    files: fileOptions(valid),
   };
+}
+
+function fileOptions(values: OptionValues): FileOptions {
+  const read = (name: string) => readOption(values, ['client-file-transfer'], name) ?? '';
+  return {
+    filesMax: Number(read('upload-max-files')),
+    fileBytesMax: Number(read('upload-max-file-size')),
+    totalBytesMax: Number(read('upload-max-total-size')),
+    types: read('upload-file-types')
+      .split(':')
+      .map((type) => type.trim().toLowerCase())
+      .filter((type) => type !== ''),
+    needAgent: read('upload-need-agent') === 'true',
+    downloadsMax: Number(read('download-attempts')),
+    deleteFile: read('delete-file'),
+  };
+}
+
+/** The parts of a comma list. */
+export function listOf(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }

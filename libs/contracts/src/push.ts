@@ -1,10 +1,16 @@
 import { z } from 'zod';
 import { nodeIdSchema, sessionIdSchema, userIdSchema } from './ids';
-import { settleOutcomes } from './records';
+import { deviceTypes, settleOutcomes } from './records';
 
 /** Which keys of the push user data are wanted (option `flex-push-content`). */
 export const pushContentKeys = ['app-dbid', 'secure-key', 'session-id', 'user-id'] as const;
 export type PushContentKey = (typeof pushContentKeys)[number];
+
+/** `GCTI_SYSTEM` of an event: why somebody left (CONTRACT 4.3), and that a party is a bot (4.7). */
+export const gctiSystemSchema = z.object({
+  'quit-reason-code': z.number().int().optional(),
+  'party-info': z.object({ style: z.literal('BOT') }).optional(),
+});
 
 /** One chat event as the outside sees it (CONTRACT 1.4). `utcTime` is epoch ms. */
 export const chatEventSchema = z.object({
@@ -19,6 +25,7 @@ export const chatEventSchema = z.object({
   text: z.string().optional(),
   messageType: z.string().optional(),
   userData: z.record(z.string(), z.string()).optional(),
+  eventAttributes: z.object({ GCTI_SYSTEM: gctiSystemSchema }).optional(),
 });
 export type ChatEvent = z.infer<typeof chatEventSchema>;
 
@@ -29,11 +36,12 @@ const jobCommon = {
   sessionId: sessionIdSchema,
   userId: userIdSchema,
   service: z.string(),
-  deviceType: z.enum(['customhttp', 'fcm', 'ios', 'comet']),
+  deviceType: z.enum(deviceTypes),
   deviceId: z.string(),
   nodeGroup: z.string().optional(),
   provider: z.string().optional(),
   debug: z.boolean(),
+  language: z.string().optional(),
   obfuscatedKey: z.string(),
   chatEnded: z.boolean(),
   /** Time of the record that caused it, epoch ms. */

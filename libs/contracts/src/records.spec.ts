@@ -17,6 +17,12 @@ const publicRecords: Record<string, Record<string, unknown>> = {
   'typing.stop': { ...envelope, userId: 'jonas' },
   'notice.custom': { ...envelope, userId: 'jonas', text: 'looked-up' },
   'url.push': { ...envelope, userId: 'jonas', url: 'https://example.org' },
+  'file.upload': {
+    ...envelope,
+    userId: 'jonas',
+    file: { fileId: 'f-1', name: 'offer.pdf', sizeBytes: 0, userData: { 'file-description': 'x' } },
+  },
+  'file.delete': { ...envelope, userId: 'jonas', fileId: 'f-1' },
   'session.end': { ...envelope },
 };
 
@@ -36,6 +42,18 @@ const internalRecords: Record<string, Record<string, unknown>> = {
   'request.startTyping': request,
   'request.stopTyping': request,
   'request.disconnect': request,
+  'request.pushUrl': { ...request, url: 'https://example.org' },
+  'request.updateNickname': { ...request, nickname: 'Mira K.' },
+  'request.customNotice': { ...request, text: '' },
+  'request.updateData': { ...request, userData: { Order: '17' } },
+  'request.readReceipt': { ...request, transcriptPosition: 0 },
+  'request.fileLimits': request,
+  'request.fileUpload': { ...request, file: { fileId: 'f-1', name: 'bill.pdf', sizeBytes: 1 } },
+  'request.fileDownload': { ...request, fileId: 'f-1' },
+  'request.fileDelete': { ...request, fileId: 'f-1' },
+  'request.follow': { ...request, address: 'chat-api-1/client_1' },
+  'request.away': { ...request, address: 'chat-api-1/client_1', transcriptPosition: 3 },
+  'push.gone': { ...envelope, userId: 'mira', deviceId: 'tok en:1', position: 3 },
   'timers.fired': { v: 1, timers: [['resend:chat-1:mira', 1_790_000_015_000]] },
   'push.settled': { v: 1, results: [['chat-1:mira:1', 'delivered']] },
   'options.changed': { v: 1, revision: 0, values: { 'settings/flex-push-enabled': 'true' } },
@@ -72,16 +90,23 @@ describe('record schemas', () => {
       Object.keys(fields).map((field) => ({ schema, type, fields, field })),
     ),
   )('$type is refused with a wrong type in $field', ({ schema, type, fields, field }) => {
-    const mayBeEmpty = ['notice.custom text', 'session.create obfuscatedKey'].includes(`${type} ${field}`);
+    const mayBeEmpty = [
+      'notice.custom text',
+      'request.customNotice text',
+      'session.create obfuscatedKey',
+    ].includes(`${type} ${field}`);
     for (const wrong of [null, true, { a: 1 }, -1.5, ''])
       expect(isTaken(schema, { type, ...fields, [field]: wrong })).toBe(mayBeEmpty && wrong === '');
   });
 
-  const optional = ['transcriptPosition'];
+  const optional = [
+    ...['refresh', 'away'].map((name) => `request.${name} transcriptPosition`),
+    'push.gone position',
+  ];
   it.each(
     all.flatMap(({ schema, type, fields }) =>
       Object.keys(fields)
-        .filter((field) => !optional.includes(field))
+        .filter((field) => !optional.includes(`${type} ${field}`))
         .map((field) => ({ schema, type, fields, field })),
     ),
   )('$type is refused without $field', ({ schema, type, fields, field }) => {
@@ -180,7 +205,8 @@ describe('a subscription request', () => {
     { name: 'no device id', change: { deviceId: '' }, taken: false },
     { name: 'a long device id', change: { deviceId: 'd'.repeat(BOUNDS.deviceIdChars + 1) }, taken: false },
     { name: 'a flag as text', change: { resend: 'true' }, taken: false },
-    { name: 'an unknown key', change: { language: 'de' }, taken: false },
+    { name: 'a language', change: { language: 'de-DE' }, taken: true },
+    { name: 'an unknown key', change: { colour: 'red' }, taken: false },
   ])('$name is taken: $taken', ({ change, taken }) => {
     expect(subscriptionRequestSchema.safeParse({ ...subscription, ...change }).success).toBe(taken);
   });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { callerIdSchema, recordIdSchema, sessionIdSchema, userIdSchema } from './ids';
+import { callerIdSchema, recordIdSchema, sessionIdSchema, TOKEN_PATTERN, userIdSchema } from './ids';
 import { BOUNDS } from './bounds';
 
 /**
@@ -9,9 +9,22 @@ import { BOUNDS } from './bounds';
 
 const nickname = z.string().min(1).max(BOUNDS.nicknameChars);
 const text = z.string().max(BOUNDS.textChars);
+const url = z.string().min(1).max(BOUNDS.urlChars);
+const fileId = z.string().regex(TOKEN_PATTERN, 'must be 1-64 letters, digits, "_" or "-"');
+const position = z.number().int().min(0);
 export const userDataSchema = z
   .record(z.string().min(1).max(BOUNDS.userDataKeyChars), z.string().max(BOUNDS.userDataValueChars))
   .refine((data) => Object.keys(data).length <= BOUNDS.userDataKeys, `at most ${BOUNDS.userDataKeys} keys`);
+
+/** A file of a chat; its content is in the file store under the same id. */
+export const fileSchema = z.strictObject({
+  fileId,
+  name: z.string().min(1).max(BOUNDS.fileNameChars),
+  sizeBytes: z.number().int().min(0),
+  /** What else the uploader says of it, `file-description` for one. */
+  userData: userDataSchema.optional(),
+});
+export type ChatFile = z.infer<typeof fileSchema>;
 
 const envelope = { v: z.literal(1), id: recordIdSchema, sessionId: sessionIdSchema };
 
@@ -34,6 +47,10 @@ export const publicRecordSchema = z.discriminatedUnion('type', [
     userId: userIdSchema,
     nickname,
     participantType: z.enum(['Agent', 'Supervisor', 'External']),
+    /** Marks a bot (CONTRACT 4.7). */
+    style: z.literal('BOT').optional(),
+    /** A silent monitor: customers see nothing of it but `monitored` (CONTRACT 6 #36). */
+    silent: z.literal(true).optional(),
   }),
   z.strictObject({
     ...envelope,
@@ -65,16 +82,27 @@ export const publicRecordSchema = z.discriminatedUnion('type', [
     ...envelope,
     type: z.literal('url.push'),
     userId: userIdSchema,
-    url: z.string().min(1).max(BOUNDS.urlChars),
+    url,
   }),
+  /** A file that the agent side has put into the file store under this id. */
+  z.strictObject({ ...envelope, type: z.literal('file.upload'), userId: userIdSchema, file: fileSchema }),
+  z.strictObject({ ...envelope, type: z.literal('file.delete'), userId: userIdSchema, fileId }),
   z.strictObject({ ...envelope, type: z.literal('session.end'), userId: userIdSchema.optional() }),
 ]);
 export type PublicRecord = z.infer<typeof publicRecordSchema>;
 
+export const deviceTypes = ['customhttp', 'fcm', 'ios', 'comet'] as const;
+export type DeviceType = (typeof deviceTypes)[number];
+
+/** Where a CometD client is connected: `<callerId>/<client id>` of the chat-api that has it. */
+export const cometAddressSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}\/[A-Za-z0-9_-]{1,64}$/, 'must be <callerId>/<clientId>');
+
 /** What a customer asked for when the chat was created; derived from its user data by chat-api (`parseSubscription`). */
 export const subscriptionRequestSchema = z.strictObject({
   deviceId: z.string().min(1).max(BOUNDS.deviceIdChars),
-  deviceType: z.enum(['customhttp', 'fcm', 'ios', 'comet']),
+  deviceType: z.enum(deviceTypes),
   nodeGroup: z.string().max(64).optional(),
   notifyRequestor: z.boolean(),
   /** Absent when the user data does not say; then the service option decides. */
@@ -82,6 +110,8 @@ export const subscriptionRequestSchema = z.strictObject({
   resend: z.boolean(),
   provider: z.string().max(64).optional(),
   debug: z.boolean(),
+  /** As in `de-DE`; the texts of FCM and APNs go by it. */
+  language: z.string().max(BOUNDS.languageChars).optional(),
 });
 export type SubscriptionRequest = z.infer<typeof subscriptionRequestSchema>;
 
@@ -92,7 +122,8 @@ const timerEntry = z.tuple([
   z.number(),
 ]);
 
-export const settleOutcomes = ['delivered', 'failed', 'superseded', 'withdrawn', 'expired'] as const;
+/** `gone`: the device, or the CometD client, is no more; `push.gone` says so to the session. */
+export const settleOutcomes = ['delivered', 'failed', 'superseded', 'withdrawn', 'expired', 'gone'] as const;
 export type SettleOutcome = (typeof settleOutcomes)[number];
 
 /** The internal record types, written by chat-api, resend-timer and session-actor. */
@@ -115,6 +146,8 @@ export const internalRecordSchema = z.discriminatedUnion('type', [
     subscription: subscriptionRequestSchema.optional(),
     /** Why no subscription was asked for or understood; shown to the caller, e.g. `missing-device-id`. */
     subscriptionProblem: z.string().max(64).optional(),
+    /** Where the CometD client that asks is connected; it hears every event there (`request.follow`). */
+    address: cometAddressSchema.optional(),
     replyTo: callerIdSchema.optional(),
   }),
   z.strictObject({
@@ -133,6 +166,45 @@ export const internalRecordSchema = z.discriminatedUnion('type', [
   z.strictObject({ ...request, type: z.literal('request.startTyping'), text: text.optional() }),
   z.strictObject({ ...request, type: z.literal('request.stopTyping'), text: text.optional() }),
   z.strictObject({ ...request, type: z.literal('request.disconnect') }),
+  z.strictObject({ ...request, type: z.literal('request.pushUrl'), url }),
+  z.strictObject({ ...request, type: z.literal('request.updateNickname'), nickname }),
+  z.strictObject({ ...request, type: z.literal('request.customNotice'), text }),
+  z.strictObject({ ...request, type: z.literal('request.updateData'), userData: userDataSchema }),
+  z.strictObject({ ...request, type: z.literal('request.readReceipt'), transcriptPosition: position }),
+  z.strictObject({ ...request, type: z.literal('request.fileLimits') }),
+  /** The content is in the file store already; the fold judges the limits, and who is refused deletes it there. */
+  z.strictObject({ ...request, type: z.literal('request.fileUpload'), file: fileSchema }),
+  /** May this file be downloaded? Counts as an attempt. */
+  z.strictObject({ ...request, type: z.literal('request.fileDownload'), fileId }),
+  z.strictObject({ ...request, type: z.literal('request.fileDelete'), fileId }),
+  /**
+   * A CometD client is connected at this address and wants every event from this position on: the reply carries what
+   * there is, notifications of type `comet` the rest. Pushes to its device stop meanwhile. Counts as a refresh.
+   */
+  z.strictObject({
+    ...request,
+    type: z.literal('request.follow'),
+    address: cometAddressSchema,
+    transcriptPosition: position.optional(),
+    /** The device that is pushed to while it is away; absent: as before. */
+    subscription: subscriptionRequestSchema.optional(),
+  }),
+  /** The CometD client of this address has gone; it has every event up to this position. Pushes to its device go on behind it. */
+  z.strictObject({
+    ...request,
+    type: z.literal('request.away'),
+    address: cometAddressSchema,
+    transcriptPosition: position.optional(),
+  }),
+  /** A node found the device, or the CometD client, gone; written by the session's owner. */
+  z.strictObject({
+    ...envelope,
+    type: z.literal('push.gone'),
+    userId: userIdSchema,
+    deviceId: z.string().min(1).max(BOUNDS.deviceIdChars),
+    /** Position of the event that could not be delivered, if there was one. */
+    position: position.optional(),
+  }),
   /** One record of a shard, many timers. */
   z.strictObject({
     v: z.literal(1),

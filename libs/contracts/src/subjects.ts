@@ -12,6 +12,8 @@ export const LEASE_BUCKET = 'flexpush-lease';
 /** KV: `<section>/<option>` encoded by `optionKey`. */
 export const OPTION_BUCKET = 'flexpush-option';
 /** KV: `<shard>.<sequence>.<index>.<time>` notes a record that was refused, so that a replay skips it too. */
+/** Object store: the content of the files of chats, by file id. */
+export const FILE_BUCKET = 'flexpush-file';
 export const SKIP_BUCKET = 'flexpush-skip';
 
 function token(value: string): string {
@@ -46,6 +48,10 @@ export const subjects = {
   snapshotWildcard: 'flexpush.snapshot.>',
   /** Replies to the process that waits for them, many per message. */
   reply: (callerId: string) => `flexpush.reply.${token(callerId)}`,
+  /** Request: one event for a CometD client of this chat-api. */
+  comet: (callerId: string) => `flexpush.comet.${token(callerId)}`,
+  /** What agents may like to know of a chat and what is no event: read receipts. At most once. */
+  notice: (sessionId: string) => `flexpush.notice.${token(sessionId)}`,
   gmsHeartbeat: 'flexpush.gms.heartbeat',
   /** Request: jobs for one GMS node, many per message. */
   gmsPush: (nodeId: string) => `flexpush.gms.${token(nodeId)}.push`,

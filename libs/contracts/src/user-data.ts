@@ -1,5 +1,5 @@
 import { BOUNDS } from './bounds';
-import type { SubscriptionRequest } from './records';
+import { deviceTypes as deviceTypeNames, type DeviceType, type SubscriptionRequest } from './records';
 
 /** The user data keys of the page (all ten; CONTRACT section 5). Other `GCTI_*` keys are kept as user data. */
 export const userDataKeys = {
@@ -13,6 +13,19 @@ export const userDataKeys = {
   provider: 'GCTI_GMS_PushProvider',
   debug: 'GCTI_GMS_PushDebug',
   clientChannel: 'GCTI_GMS_ClientChannel',
+  language: 'GCTI_LanguageCode',
+  asyncMode: 'GCTI_Chat_AsyncMode',
+  asyncStatus: 'GCTI_Chat_AsyncStatus',
+  asyncCheckAt: 'GCTI_Chat_AsyncCheckAt',
+} as const;
+
+/** The user data keys of push for CometD clients (CONTRACT 2.6). */
+export const cometUserDataKeys = {
+  deviceId: 'push_notification_deviceid',
+  deviceType: 'push_notification_type',
+  language: 'push_notification_language',
+  debug: 'push_notification_debug',
+  provider: 'push_notification_provider',
 } as const;
 
 /** Keys of the reply's `userData` that say what became of the subscription. */
@@ -28,45 +41,77 @@ export type SubscriptionProblem =
   | 'missing-device-type'
   | 'unknown-device-type'
   | 'device-id-too-long'
+  | 'type-not-enabled'
   | 'on-join-disabled'
   | 'push-disabled';
 
 /** A map, because an object would also know `constructor` and the like. */
-const deviceTypes = new Map<string, SubscriptionRequest['deviceType']>([
-  ['customhttp', 'customhttp'],
-  ['fcm', 'fcm'],
-  ['ios', 'ios'],
-  ['comet', 'comet'],
-]);
+const deviceTypes = new Map<string, DeviceType>(deviceTypeNames.map((name) => [name, name]));
 
-/** What the user data asks for. `flex-push-enabled` and `flex-push-on-join` are judged by the fold, not here. */
-export function parseSubscription(
-  userData: Record<string, string>,
-):
+type ParsedSubscription =
   | { kind: 'subscription'; subscription: SubscriptionRequest }
+  | { kind: 'none'; problem: SubscriptionProblem };
+
+const isTrue = (text: string | undefined) => text?.trim().toLowerCase() === 'true';
+
+function parseDevice(device: {
+  deviceId: string | undefined;
+  deviceType: string | undefined;
+}):
+  | { kind: 'device'; deviceId: string; deviceType: DeviceType }
   | { kind: 'none'; problem: SubscriptionProblem } {
-  const isTrue = (key: string) => userData[key]?.trim().toLowerCase() === 'true';
-  const optional = (key: string) => userData[key]?.trim() || undefined;
-  if (!isTrue(userDataKeys.pushSubscribe)) return { kind: 'none', problem: 'not-requested' };
-  const deviceId = optional(userDataKeys.deviceId);
+  const deviceId = device.deviceId?.trim();
   if (!deviceId) return { kind: 'none', problem: 'missing-device-id' };
   if (deviceId.length > BOUNDS.deviceIdChars) return { kind: 'none', problem: 'device-id-too-long' };
-  const typeText = optional(userDataKeys.deviceType);
+  const typeText = device.deviceType?.trim();
   if (!typeText) return { kind: 'none', problem: 'missing-device-type' };
   const deviceType = deviceTypes.get(typeText.toLowerCase());
   if (!deviceType) return { kind: 'none', problem: 'unknown-device-type' };
+  return { kind: 'device', deviceId, deviceType };
+}
+
+/** What the user data of a chat by REST asks for. `flex-push-enabled` and `flex-push-on-join` are judged by the fold, not here. */
+export function parseSubscription(userData: Record<string, string>): ParsedSubscription {
+  const optional = (key: string) => userData[key]?.trim() || undefined;
+  if (!isTrue(userData[userDataKeys.pushSubscribe])) return { kind: 'none', problem: 'not-requested' };
+  const device = parseDevice({
+    deviceId: userData[userDataKeys.deviceId],
+    deviceType: userData[userDataKeys.deviceType],
+  });
+  if (device.kind === 'none') return device;
   const includePayload = optional(userDataKeys.includePayload)?.toLowerCase();
   return {
     kind: 'subscription',
     subscription: {
-      deviceId,
-      deviceType,
+      deviceId: device.deviceId,
+      deviceType: device.deviceType,
       nodeGroup: optional(userDataKeys.nodeGroup)?.slice(0, 64),
-      notifyRequestor: isTrue(userDataKeys.notifyRequestor),
+      notifyRequestor: isTrue(userData[userDataKeys.notifyRequestor]),
       includePayload: includePayload === 'true' ? true : includePayload === 'false' ? false : undefined,
-      resend: isTrue(userDataKeys.resend),
+      resend: isTrue(userData[userDataKeys.resend]),
       provider: optional(userDataKeys.provider)?.slice(0, 64),
-      debug: isTrue(userDataKeys.debug),
+      debug: isTrue(userData[userDataKeys.debug]),
+      language: optional(userDataKeys.language)?.slice(0, BOUNDS.languageChars),
     },
   };
+}
+
+/**
+ * What the user data of a CometD client asks for while it is away (CONTRACT 2.6): the `push_notification_*` keys, or
+ * the `GCTI_*` ones that they stand for. A subscription of its own is not needed, so none may be asked for.
+ */
+export function parseCometSubscription(userData: Record<string, string>): ParsedSubscription {
+  const either = (key: keyof typeof cometUserDataKeys) =>
+    userData[cometUserDataKeys[key]]?.trim() || userData[userDataKeys[key]]?.trim() || undefined;
+  if (either('deviceId') === undefined && either('deviceType') === undefined)
+    return { kind: 'none', problem: 'not-requested' };
+  return parseSubscription({
+    ...userData,
+    [userDataKeys.pushSubscribe]: 'true',
+    [userDataKeys.deviceId]: either('deviceId') ?? '',
+    [userDataKeys.deviceType]: either('deviceType') ?? '',
+    [userDataKeys.language]: either('language') ?? '',
+    [userDataKeys.debug]: either('debug') ?? '',
+    [userDataKeys.provider]: either('provider') ?? '',
+  });
 }

@@ -69,7 +69,7 @@ it('an option value is taken or refused with its range; what is taken can be use
       }
       expect(checkOption(where, what, checked.value)).toEqual(checked);
       const values = { [optionKey(where, what)]: checked.value };
-      expect(Object.keys(foldValues(values)).length).toBe(checked.spec.readBy === 'fold' ? 1 : 0);
+      expect(Object.keys(foldValues(values)).length).toBe(checked.spec.readBy.includes('fold') ? 1 : 0);
       const options = sessionOptions(values, 'support');
       expect(Number.isSafeInteger(options.resendDelayMs) && options.resendDelayMs > 0).toBe(true);
       for (const debug of [true, false]) {

@@ -54,7 +54,7 @@ describe('the bounds of a session (I9)', () => {
     const record = send();
     const story = fullChat().after(1_000).when(record);
     expect([story.effects, story.reply]).toEqual([[], reply]);
-    expect(story.subscription.inactivity.lastRequestAtMs).toBe(story.nowMs);
+    expect(story.mira.inactivity?.lastRequestAtMs).toBe(story.nowMs);
     expect(story.when(record).reply).toEqual(reply);
   });
 

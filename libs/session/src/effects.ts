@@ -12,6 +12,8 @@ export type Effect =
   /** The subscription's trigger up to `n` is confirmed: out of the outbox, and not to be started any more. */
   | { kind: 'withdraw'; subscription: string; n: number }
   /** A fact for the operator's log. */
+  /** What agents may like to know and what is no event of the chat; published at most once. */
+  | { kind: 'announce'; sessionId: string; notice: Record<string, string | number> }
   | { kind: 'tell'; fact: string; fields: Record<string, string | number> };
 
 /** A reply to the caller; `pages` names the part of the transcript it carries. */
@@ -32,6 +34,8 @@ export interface FoldContext {
   /** The record's time in the log, epoch ms; per shard it never runs backwards. */
   atMs: number;
   options: SessionOptions;
+  /** The transcript from a position on, for the records that need it (`needsTranscript`). It is folded state like the session. */
+  transcript?: (first: number) => readonly ChatEvent[];
 }
 
 /** A fold at work: the session is a copy, free to change. */

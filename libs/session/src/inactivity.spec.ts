@@ -2,7 +2,9 @@ import {
   create,
   createWith,
   disconnect,
+  end,
   join,
+  leave,
   message,
   refresh,
   send,
@@ -57,8 +59,50 @@ describe('the inactivity ladder (CONTRACT 4.2a)', () => {
     expect(story.timers).toEqual({ resend: 315, ping: 600 });
   });
 
-  it('has no hold on chats without push', () => {
-    expect(given(create({ subscription: undefined })).timers).toEqual({});
+  it('removes a polling client after flex-disconnect-timeout without a request (reason 3)', () => {
+    const story = given(create({ subscription: undefined }), join());
+    expect(story.timers).toEqual({ disconnect: 45 });
+    story.after(30_000).when(refresh());
+    expect(story.timers).toEqual({ disconnect: 45 });
+    expect(story.fire('disconnect').effects).toEqual([]);
+    expect(story.timers).toEqual({ disconnect: 75 });
+    expect(story.fire('disconnect').effects).toEqual(['#3 ParticipantLeft Mira']);
+    expect([story.session?.status, story.timers]).toEqual(['open', {}]);
+    expect(story.when(refresh()).reply?.outcome).toBe('removed');
+  });
+
+  it('gives a polling client one more period when its timer fires late', () => {
+    const story = given(create({ subscription: undefined }), join()).fire('disconnect', { lateMs: 5_001 });
+    expect([story.effects, story.timers]).toEqual([[], { disconnect: 95.001 }]);
+  });
+
+  it('keeps a polling client in for days as long as it asks', () => {
+    const story = given(create({ subscription: undefined }), join());
+    for (let asked = 0; asked < (3 * 86_400) / 40; asked++) {
+      story.after(40_000);
+      while (story.dueAtMs('disconnect') <= story.nowMs) story.fire('disconnect');
+      story.when(refresh({ transcriptPosition: 3 }));
+    }
+    expect(story.mira.status).toBe('in');
+  });
+
+  it('says the reasons of leaves as the contract shows them: 0 and 3 in customhttp pushes only (CONTRACT 4.3)', () => {
+    const plain = createWith({ resend: false, notifyRequestor: true });
+    const attributes = (code: number) => ({ GCTI_SYSTEM: { 'quit-reason-code': code } });
+    const leaveOf = (story: ReturnType<typeof given>) => ({
+      pushed: story.jobs.map((job) => (job.kind === 'plain' ? job.event?.eventAttributes : undefined)).at(-1),
+      told: story.transcript.at(-1)?.eventAttributes,
+    });
+    const left = given(plain, join(), disconnect());
+    expect(leaveOf(left)).toEqual({ pushed: attributes(0), told: undefined });
+    const inactive = given(plain, join()).fire('ping', { times: 2 }).fire('disconnect');
+    expect(leaveOf(inactive)).toEqual({ pushed: attributes(3), told: undefined });
+    const removed = given(plain, join(), leave({ userId: 'mira', removedBy: 'jonas' }));
+    expect(leaveOf(removed)).toEqual({ pushed: attributes(4), told: attributes(4) });
+    expect(leaveOf(given(plain, join(), end()))).toEqual({ pushed: attributes(5), told: attributes(5) });
+    const stranger = given(plain, join()).set({ 'settings/remove-on-bad-secure-key': 'true' });
+    stranger.when(refresh({ keyHash: WRONG_KEY_HASH }));
+    expect(leaveOf(stranger)).toEqual({ pushed: attributes(6), told: attributes(6) });
   });
 
   it.each<{ name: string; record: FoldInput }>([
@@ -69,7 +113,7 @@ describe('the inactivity ladder (CONTRACT 4.2a)', () => {
   ])('any request starts it again from the bottom: $name', ({ record }) => {
     for (const pings of [0, 1, 2]) {
       const story = given(create(), join()).fire('ping', { times: pings }).after(10_000).when(record);
-      expect(story.subscription.inactivity).toEqual(
+      expect(story.mira.inactivity).toEqual(
         expect.objectContaining({ step: 'quiet', lastRequestAtMs: story.nowMs }),
       );
     }

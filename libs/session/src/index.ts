@@ -1,4 +1,4 @@
 export { timerMember, parseTimerMember, timersOf, type TimerName, type TimerKind } from './timers';
-export { transition, type FoldInput, type TimerFire } from './transition';
+export { needsTranscript, transition, type FoldInput, type TimerFire } from './transition';
 export { SESSION_VERSION, type Session } from './session';
 export type { Effect, FoldContext, Outcome, PositionedEvent, Reply } from './effects';

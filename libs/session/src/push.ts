@@ -1,4 +1,10 @@
-import { subscriptionKey, type PushJob, type SubscriptionRequest } from '@flexpush/contracts';
+import {
+  BOUNDS,
+  subscriptionKey,
+  type ChatEvent,
+  type PushJob,
+  type SubscriptionRequest,
+} from '@flexpush/contracts';
 import type { FoldContext, PositionedEvent, Work } from './effects';
 import type { Participant, Subscription } from './session';
 
@@ -8,33 +14,81 @@ const eventKinds: Record<string, string> = {
   TypingStopped: 'typing',
   CustomNotice: 'notice',
   PushUrl: 'url',
+  FileUploaded: 'file',
+  FileDeleted: 'file',
   Message: 'message',
   ParticipantJoined: 'join',
   ParticipantLeft: 'leave',
 };
 
-type Subscribed = Participant & { subscription: Subscription };
+export type Subscribed = Participant & { subscription: Subscription };
 
 export function isSubscribed(participant: Participant): participant is Subscribed {
   return participant.subscription !== undefined;
 }
 
-/** Does this event cause a push to this participant? Its own activity only when it asked for that (CONTRACT 6 #34, #35). */
-export function causesPush(
+/** Can it be reached by pushes at all? Else it is a polling client (CONTRACT 4.2a). */
+export function isPushClient({ subscription }: Participant): boolean {
+  return (
+    subscription?.status === 'open' &&
+    (subscription.address !== undefined || subscription.deviceType !== 'comet')
+  );
+}
+
+/** Do pushes go to a device at present? Not to that of a connected CometD client, unless the option says so (CONTRACT 2.5). */
+export function reachesDevice({ options }: FoldContext, { subscription }: Subscribed): boolean {
+  return (
+    subscription.deviceType !== 'comet' && (subscription.address === undefined || options.pushToActiveClient)
+  );
+}
+
+/** Own activity is pushed only when that was asked for (CONTRACT 6 #34), filtered kinds never (#35). */
+function causesPush(
   work: Work,
-  participant: Subscribed,
-  event: PositionedEvent,
-  isOwn: boolean,
+  { subscription }: Subscribed,
+  { event, isOwn }: { event: ChatEvent; isOwn: boolean },
 ): boolean {
-  if (participant.subscription.status !== 'open') return false;
-  if (isOwn && !participant.subscription.notifyRequestor) return false;
+  if (isOwn && !subscription.notifyRequestor) return false;
   return !work.options.filteredEvents.includes(eventKinds[event.type] ?? '');
 }
 
-/** Pushes an event: a trigger in reliable mode, else the event itself. */
-export function pushEvent(work: Work, participant: Subscribed, event: PositionedEvent): void {
-  if (participant.subscription.resend) startSchedule(work, participant);
-  else pushPlain(work, participant, event);
+/**
+ * Pushes an event to a participant: to its connected CometD client all of them, to its device a trigger in reliable mode,
+ * else the event itself. `full` has what only customhttp shows.
+ */
+export function pushEvent(
+  work: Work,
+  participant: Subscribed,
+  { shown, full, isOwn }: { shown: PositionedEvent; full: PositionedEvent; isOwn: boolean },
+): void {
+  const { subscription } = participant;
+  if (subscription.status !== 'open') return;
+  if (subscription.address !== undefined) pushToClient(work, participant, shown);
+  if (!reachesDevice(work, participant) || !causesPush(work, participant, { event: shown, isOwn })) return;
+  if (subscription.resend) startSchedule(work, participant);
+  else pushPlain(work, participant, full);
+}
+
+/** The CometD client has gone: what it has not read yet is pushed to its device now (CONTRACT 2.5). */
+export function pushUnread(work: Work, participant: Subscribed): void {
+  const { subscription } = participant;
+  if (!reachesDevice(work, participant)) return;
+  // Who is out reads up to its own leave.
+  const end = Math.min(work.session.nextPosition, (participant.lastPosition ?? Infinity) + 1);
+  if (subscription.unread >= end) return;
+  if (subscription.resend) {
+    startSchedule(work, participant);
+    return;
+  }
+  const { plainNotificationsPerSubscription } = BOUNDS;
+  const first = Math.max(subscription.unread, end - plainNotificationsPerSubscription);
+  const unread = work.transcript?.(first);
+  if (!unread) pushPlain(work, participant);
+  for (const event of unread ?? []) {
+    if (event.index === undefined || event.index >= end) continue;
+    const isOwn = event.from.participantId === participant.participantId;
+    if (causesPush(work, participant, { event, isOwn })) pushPlain(work, participant, event);
+  }
 }
 
 function common(work: Work, participant: Subscribed) {
@@ -51,7 +105,8 @@ function common(work: Work, participant: Subscribed) {
     nodeGroup: subscription.nodeGroup,
     provider: subscription.provider,
     debug: subscription.debug,
-    obfuscatedKey: subscription.obfuscatedKey,
+    language: subscription.language,
+    obfuscatedKey: participant.obfuscatedKey ?? '',
     chatEnded: session.status === 'ended',
     atMs: work.atMs,
   };
@@ -62,10 +117,32 @@ export function wantsPayload({ options }: FoldContext, subscription: Subscriptio
   return subscription.includePayload ?? options.includePayload;
 }
 
-function pushPlain(work: Work, participant: Subscribed, event?: PositionedEvent): void {
+function pushPlain(work: Work, participant: Subscribed, event?: ChatEvent): void {
   participant.subscription.lastN++;
-  const payload = event && wantsPayload(work, participant.subscription) ? { event } : {};
+  const content = event && contentOf(work, participant.subscription, event);
+  const payload = content ? { event: content } : {};
   work.effects.push({ kind: 'notify', job: { ...common(work, participant), kind: 'plain', ...payload } });
+}
+
+/** What of an event may leave: to FCM and APNs who did what, never what was said (CONTRACT 6 #25). */
+function contentOf(work: Work, subscription: SubscriptionRequest, event: ChatEvent): ChatEvent | undefined {
+  if (subscription.deviceType === 'customhttp') return wantsPayload(work, subscription) ? event : undefined;
+  const { from, index, type, utcTime } = event;
+  return { from, index, type, utcTime };
+}
+
+/** To the CometD client, with what the event says, or without an event as a ping. */
+function pushToClient(work: Work, participant: Subscribed, event?: PositionedEvent): void {
+  const { subscription } = participant;
+  subscription.lastN++;
+  const job: PushJob = {
+    ...common(work, participant),
+    deviceType: 'comet',
+    deviceId: subscription.address ?? '',
+    kind: 'plain',
+    ...(event ? { event } : {}),
+  };
+  work.effects.push({ kind: 'notify', job });
 }
 
 function pushTrigger(work: Work, participant: Subscribed, attempt: number): void {
@@ -132,6 +209,7 @@ export function confirm(work: Work, participant: Subscribed): void {
 
 /** The ping of the inactivity ladder: an ordinary push with the current position (CONTRACT 6 #12). */
 export function ping(work: Work, participant: Subscribed): void {
-  if (participant.subscription.resend) startSchedule(work, participant);
+  if (participant.subscription.address !== undefined) pushToClient(work, participant);
+  else if (participant.subscription.resend) startSchedule(work, participant);
   else pushPlain(work, participant);
 }

@@ -1,37 +1,18 @@
-import { BOUNDS, type RecordOf } from '@flexpush/contracts';
+import { BOUNDS, type InternalRecord } from '@flexpush/contracts';
 import type { Reply, Work } from './effects';
+import { deleteFile, fileLimits, permitDownload, uploadFile } from './files';
+import { follow, goAway } from './follow';
 import { noteRequest } from './inactivity';
-import { confirm, isSubscribed, startSchedule } from './push';
+import { confirm, isSubscribed, reachesDevice, startSchedule } from './push';
+import { pageFrom, refused, reply } from './reply';
 import { findParticipant, type Participant, type Session } from './session';
-import { hasRoom, removeParticipant, say } from './transcript';
+import { hasRoom, quitReasons, removeParticipant, say } from './transcript';
 
-/** What a customer's program asks by REST. */
-export type RequestRecord = RecordOf<
-  'request.refresh' | 'request.send' | 'request.startTyping' | 'request.stopTyping' | 'request.disconnect'
->;
+/** What a customer's program asks by REST or CometD. */
+export type RequestRecord = Extract<InternalRecord, { type: `request.${string}` }>;
 
 export function isRequest(record: { type: string }): record is RequestRecord {
   return record.type.startsWith('request.');
-}
-
-function reply(session: Session, outcome: Reply['outcome'], more: Partial<Reply> = {}): Reply {
-  // Silent monitoring is not built yet, so nobody monitors (CONTRACT 6 #36).
-  return { outcome, chatEnded: session.status === 'ended', monitored: false, ...more };
-}
-
-/**
- * The part of the transcript from a position on, and the position to ask for next. A long one comes in several refreshes;
- * who is out reads up to its own leave, for the others may have gone on without it.
- */
-function pageFrom(
-  session: Session,
-  { lastPosition }: Participant,
-  transcriptPosition: number | undefined,
-): Partial<Reply> {
-  const end = lastPosition === undefined ? session.nextPosition : lastPosition + 1;
-  const first = Math.min(Math.max(transcriptPosition ?? 1, 1), end);
-  const last = Math.min(end, first + BOUNDS.eventsPerReply) - 1;
-  return { page: { first, last }, nextPosition: last + 1 };
 }
 
 /** The answer for a request that is known already: from the present state, without any change. */
@@ -41,27 +22,89 @@ export function answerAgain(session: Session, record: RequestRecord): Reply {
   if (participant.keyHash !== record.keyHash) return reply(session, 'bad-key');
   if (record.type === 'request.disconnect') return reply(session, 'ok', { chatEnded: true });
   if (participant.status === 'out' && session.status === 'open') return reply(session, 'removed');
-  const hasPage =
-    record.type === 'request.refresh' ||
-    (record.type === 'request.send' && record.transcriptPosition !== undefined);
-  return reply(session, 'ok', hasPage ? pageFrom(session, participant, record.transcriptPosition) : {});
+  switch (record.type) {
+    case 'request.refresh':
+    case 'request.follow':
+      return reply(session, 'ok', pageFrom(session, participant, record.transcriptPosition));
+    case 'request.send':
+      return reply(
+        session,
+        'ok',
+        record.transcriptPosition === undefined
+          ? {}
+          : pageFrom(session, participant, record.transcriptPosition),
+      );
+    case 'request.fileUpload':
+      return reply(session, 'ok', { userData: { 'file-id': record.file.fileId } });
+    default:
+      return reply(session, 'ok');
+  }
 }
 
-/** Folds a request. A wrong key changes nothing, and does not remove the participant (CONTRACT, departures). */
+/** Folds a request. A wrong key changes nothing; it removes the participant only if an option says so (CONTRACT, departures). */
 export function foldRequest(work: Work, record: RequestRecord): Reply {
   const participant = findParticipant(work.session, record.userId);
   if (!participant) return reply(work.session, 'unknown-participant');
-  if (participant.keyHash === undefined || participant.keyHash !== record.keyHash)
+  if (participant.keyHash === undefined || participant.keyHash !== record.keyHash) {
+    const isRemoval = work.options.removeOnBadKey && participant.keyHash !== undefined;
+    if (isRemoval && participant.status === 'in')
+      removeParticipant(work, participant, { own: false, reason: quitReasons.badKey });
     return reply(work.session, 'bad-key');
+  }
+  // No request of the customer's: its chat-api says that the connection is gone.
+  if (record.type === 'request.away') {
+    if (isSubscribed(participant) && participant.subscription.address === record.address)
+      goAway(work, participant, { lastPosition: record.transcriptPosition });
+    return reply(work.session, 'ok');
+  }
   if (participant.status === 'out') return foldLateRequest(work, participant, record);
   noteRequest(work, participant);
   switch (record.type) {
     case 'request.refresh':
       foldPreview(work, participant, record.preview);
       return retrieve(work, participant, record.transcriptPosition);
+    case 'request.follow':
+      return follow(work, participant, record);
+    case 'request.readReceipt':
+      return noteRead(work, participant, record.transcriptPosition);
+    case 'request.updateData':
+      return updateData(work, record.userData);
+    case 'request.fileLimits':
+      return fileLimits(work, participant);
+    case 'request.fileDownload':
+      return permitDownload(work, record.fileId);
+    case 'request.disconnect':
+      removeParticipant(work, participant, { own: true, reason: quitReasons.byItself });
+      return reply(work.session, 'ok', { chatEnded: true });
+    default:
+      return foldUtterance(work, participant, record);
+  }
+}
+
+type Utterance = Exclude<
+  RequestRecord,
+  {
+    type: `request.${
+      | 'refresh'
+      | 'follow'
+      | 'away'
+      | 'readReceipt'
+      | 'updateData'
+      | 'fileLimits'
+      | 'fileDownload'
+      | 'disconnect'}`;
+  }
+>;
+
+/** Requests that become events, and so need room in the transcript. */
+function foldUtterance(work: Work, participant: Participant, record: Utterance): Reply {
+  const isTyping = record.type === 'request.startTyping' || record.type === 'request.stopTyping';
+  if (!hasRoom(work))
+    return isTyping
+      ? reply(work.session, 'ok')
+      : refused(work.session, { reason: 'the chat has reached its limit of events' });
+  switch (record.type) {
     case 'request.send':
-      if (!hasRoom(work))
-        return reply(work.session, 'refused', { reason: 'the chat has reached its limit of events' });
       participant.typing = false;
       say(work, participant, {
         type: 'Message',
@@ -77,12 +120,22 @@ export function foldRequest(work: Work, record: RequestRecord): Reply {
       );
     case 'request.startTyping':
     case 'request.stopTyping':
-      if (hasRoom(work))
-        sayTyping(work, participant, { on: record.type === 'request.startTyping', text: record.text });
+      sayTyping(work, participant, { on: record.type === 'request.startTyping', text: record.text });
       return reply(work.session, 'ok');
-    case 'request.disconnect':
-      removeParticipant(work, participant, { own: true });
-      return reply(work.session, 'ok', { chatEnded: true });
+    case 'request.pushUrl':
+      say(work, participant, { type: 'PushUrl', text: record.url });
+      return reply(work.session, 'ok');
+    case 'request.customNotice':
+      say(work, participant, { type: 'CustomNotice', text: record.text });
+      return reply(work.session, 'ok');
+    case 'request.updateNickname':
+      participant.nickname = record.nickname;
+      say(work, participant, { type: 'NicknameUpdated', text: record.nickname });
+      return reply(work.session, 'ok');
+    case 'request.fileUpload':
+      return uploadFile(work, participant, record.file);
+    case 'request.fileDelete':
+      return deleteFile(work, participant, record.fileId);
     default:
       return record satisfies never;
   }
@@ -90,12 +143,15 @@ export function foldRequest(work: Work, record: RequestRecord): Reply {
 
 /**
  * Requests of someone who is out. A late refresh acknowledges the removal (CONTRACT 6 #14); after the end of the chat it
- * still gets the rest of the transcript (#39).
+ * still gets the rest of the transcript (#39), and its files.
  */
 function foldLateRequest(work: Work, participant: Participant, record: RequestRecord): Reply {
   if (record.type === 'request.disconnect') return reply(work.session, 'ok', { chatEnded: true });
-  if (record.type !== 'request.refresh') return reply(work.session, 'removed');
-  if (work.session.status === 'ended') return retrieve(work, participant, record.transcriptPosition);
+  const isEnded = work.session.status === 'ended';
+  if (record.type === 'request.fileDownload' && isEnded) return permitDownload(work, record.fileId);
+  if (record.type !== 'request.refresh' && record.type !== 'request.follow')
+    return reply(work.session, 'removed');
+  if (isEnded) return retrieve(work, participant, record.transcriptPosition);
   if (isSubscribed(participant)) confirm(work, participant);
   return reply(work.session, 'removed');
 }
@@ -111,7 +167,8 @@ function retrieve(work: Work, participant: Participant, transcriptPosition: numb
   if (
     subscription.unread < work.session.nextPosition &&
     subscription.resend &&
-    subscription.status === 'open'
+    subscription.status === 'open' &&
+    reachesDevice(work, participant)
   )
     startSchedule(work, participant);
   return answer;
@@ -135,4 +192,31 @@ export function sayTyping(
     type: typing.on ? 'TypingStarted' : 'TypingStopped',
     ...(typing.text ? { text: typing.text } : {}),
   });
+}
+
+/** Keeps the furthest position, and tells agents of it without an event (CONTRACT 6 #37). */
+function noteRead(work: Work, participant: Participant, transcriptPosition: number): Reply {
+  const { session, atMs } = work;
+  const position = Math.min(transcriptPosition, session.nextPosition - 1);
+  if (position > (participant.readPosition ?? 0)) {
+    participant.readPosition = position;
+    const { participantId, userId } = participant;
+    work.effects.push({
+      kind: 'announce',
+      sessionId: session.sessionId,
+      notice: { type: 'read-receipt', userId, participantId, position, utcTime: atMs },
+    });
+  }
+  return reply(session, 'ok');
+}
+
+/** Push keys that come later change no subscription (CONTRACT 6 #41). */
+function updateData(work: Work, userData: Record<string, string>): Reply {
+  const merged = { ...work.session.userData, ...userData };
+  if (Object.keys(merged).length > BOUNDS.userDataKeys * 2)
+    return refused(work.session, {
+      reason: `a chat keeps at most ${BOUNDS.userDataKeys * 2} user data keys`,
+    });
+  work.session.userData = merged;
+  return reply(work.session, 'ok');
 }

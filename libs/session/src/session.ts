@@ -1,7 +1,7 @@
-import type { ParticipantType, SubscriptionRequest } from '@flexpush/contracts';
+import type { ChatFile, ParticipantType, SubscriptionRequest } from '@flexpush/contracts';
 
 /** Version of the stored state; a node refuses a shard whose sessions are newer than it can read. */
-export const SESSION_VERSION = 1;
+export const SESSION_VERSION = 2;
 
 /** The schedule of a reliable subscription's unconfirmed trigger: at most one per subscription (I5). */
 export type Schedule = {
@@ -15,18 +15,25 @@ export type Schedule = {
   | { status: 'exhausted' }
 );
 
-/** Where a push client stands on the inactivity ladder (CONTRACT 4.2a). The timer is lazy: requests only note their time. */
+/** Where a customer stands on the inactivity ladder (CONTRACT 4.2a). The timer is lazy: requests only note their time. */
 export interface Inactivity {
   lastRequestAtMs: number;
-  /** `quiet` -> ping -> `pinged` -> `leaving` -> removed. Any request goes back to `quiet`. */
+  /** Push client: `quiet` -> ping -> `pinged` -> `leaving` -> removed; polling client: `quiet` -> removed. Any request goes back to `quiet`. */
   step: 'quiet' | 'pinged' | 'leaving';
   dueAtMs: number;
 }
 
-/** A participant's push registration. */
+/** Where a chat stands on the way to its close for inactivity (CONTRACT 4.2b, c); lazy like `Inactivity`. */
+export interface Idle {
+  lastActivityAtMs: number;
+  step: 'quiet' | 'alerted' | 'alerted-twice';
+  dueAtMs: number;
+}
+
+/** A participant's push registration. A CometD client without a device has one of type `comet`: nothing is pushed while it is away. */
 export interface Subscription extends SubscriptionRequest {
-  /** The opaque key that pushes show as `message.secureKey`. */
-  obfuscatedKey: string;
+  /** Where the CometD client is connected; then events go there, and to the device only if an option says so. */
+  address?: string;
   /** Counter of notifications; the notification id is `sessionId:userId:n`. */
   lastN: number;
   /** First position that this participant has not retrieved. */
@@ -34,7 +41,12 @@ export interface Subscription extends SubscriptionRequest {
   /** `removed`: the participant is out; what is still pushed says position -1. */
   status: 'open' | 'removed';
   schedule?: Schedule;
-  inactivity: Inactivity;
+}
+
+/** A file that was uploaded to the chat and is not deleted. */
+export interface StoredFile extends Pick<ChatFile, 'fileId' | 'name' | 'sizeBytes'> {
+  userId: string;
+  downloads: number;
 }
 
 export interface Participant {
@@ -44,9 +56,20 @@ export interface Participant {
   type: ParticipantType;
   status: 'in' | 'out';
   typing: boolean;
+  style?: 'BOT';
+  /** A silent monitor: customers see nothing of it but `monitored`. */
+  silent?: true;
   /** Only participants that came by REST have one: the secret itself, because pushes may ask for it, and its SHA-256. */
   secureKey?: string;
   keyHash?: string;
+  /** The opaque key that stands for the participant in pushes and CometD (`message.secureKey`). */
+  obfuscatedKey?: string;
+  /** Of those who have a key; the others act by NATS, where there are no requests to miss. */
+  inactivity?: Inactivity;
+  /** Last position that it says it has read. */
+  readPosition?: number;
+  /** Files and bytes that it has uploaded; what was deleted counts too. */
+  uploaded?: { files: number; bytes: number };
   /** Position of its own leave: what others said later is not for it. Absent while it is in. */
   lastPosition?: number;
   subscription?: Subscription;
@@ -70,25 +93,28 @@ interface SessionCommon {
   participants: Participant[];
   userData: Record<string, string>;
   recent: RecentIds;
+  idle?: Idle;
+  files?: StoredFile[];
 }
 
 /** One chat. An ended one stays for a grace time, so that late refreshes get the rest of the transcript. */
 export type Session = SessionCommon &
   ({ status: 'open' } | { status: 'ended'; endedAtMs: number; purgeAtMs: number });
 
-/** A copy whose participants and subscriptions may be changed without touching the original; the rest may be replaced. */
+/** A copy whose participants, subscriptions and inactivity may be changed without touching the original; the rest may be replaced. */
 export function copySession(session: Session): Session {
   return {
     ...session,
-    participants: session.participants.map((participant) => {
-      const { subscription } = participant;
-      if (!subscription) return { ...participant };
-      return {
-        ...participant,
-        subscription: { ...subscription, inactivity: { ...subscription.inactivity } },
-      };
-    }),
+    ...(session.idle ? { idle: { ...session.idle } } : {}),
+    participants: session.participants.map(copyParticipant),
   };
+}
+
+function copyParticipant(participant: Participant): Participant {
+  const copy = { ...participant };
+  if (copy.subscription) copy.subscription = { ...copy.subscription };
+  if (copy.inactivity) copy.inactivity = { ...copy.inactivity };
+  return copy;
 }
 
 export function findParticipant(session: Session, userId: string): Participant | undefined {

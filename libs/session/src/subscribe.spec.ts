@@ -40,7 +40,7 @@ describe('subscribing when a chat is created', () => {
       },
     ]);
     expect(story.session).toEqual({
-      v: 1,
+      v: 2,
       status: 'open',
       sessionId: 'chat-1',
       service: 'support-web',
@@ -59,13 +59,13 @@ describe('subscribing when a chat is created', () => {
           typing: false,
           secureKey: SECURE_KEY,
           keyHash: KEY_HASH,
+          obfuscatedKey: OBFUSCATED_KEY,
+          inactivity: { lastRequestAtMs: START_MS, step: 'quiet', dueAtMs: START_MS + 300_000 },
           subscription: {
             ...registration(),
-            obfuscatedKey: OBFUSCATED_KEY,
             lastN: 0,
             unread: 1,
             status: 'open',
-            inactivity: { lastRequestAtMs: START_MS, step: 'quiet', dueAtMs: START_MS + 300_000 },
           },
         },
       ],
@@ -94,6 +94,12 @@ describe('subscribing when a chat is created', () => {
       reason: 'push-disabled',
     },
     {
+      name: 'pushEnabled has another type only',
+      values: { 'push/pushEnabled': 'comet, fcm' },
+      record: create(),
+      reason: 'type-not-enabled',
+    },
+    {
       name: 'the user data do not ask for push',
       values: {},
       record: create({ subscription: undefined }),
@@ -118,7 +124,7 @@ describe('subscribing when a chat is created', () => {
       `tell chat.started-without-push {"sessionId":"chat-1","reason":"${reason}"}`,
       '#1 ParticipantJoined Mira',
     ]);
-    expect(story.timers).toEqual({});
+    expect(story.timers).toEqual({ disconnect: 45 });
     expect(story.when(join(), message()).pushes).toEqual([]);
   });
 

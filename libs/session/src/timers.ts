@@ -1,6 +1,7 @@
+import { isPushClient } from './push';
 import type { Session } from './session';
 
-export const timerKinds = ['resend', 'ping', 'disconnect', 'purge'] as const;
+export const timerKinds = ['resend', 'ping', 'disconnect', 'idle-alert', 'idle-close', 'purge'] as const;
 export type TimerKind = (typeof timerKinds)[number];
 
 /** Stands for the user in timers of the whole session. */
@@ -27,15 +28,19 @@ export function parseTimerMember(member: string): TimerName | undefined {
 export function timersOf(session: Session): Map<string, number> {
   const timers = new Map<string, number>();
   const { sessionId } = session;
-  for (const { userId, subscription } of session.participants) {
-    if (!subscription) continue;
-    const { schedule, inactivity } = subscription;
-    if (schedule?.status === 'armed')
-      timers.set(timerMember({ kind: 'resend', sessionId, userId }), schedule.dueAtMs);
-    if (subscription.status === 'open') {
-      const kind = inactivity.step === 'leaving' ? 'disconnect' : 'ping';
+  for (const participant of session.participants) {
+    const { userId, subscription, inactivity } = participant;
+    if (subscription?.schedule?.status === 'armed')
+      timers.set(timerMember({ kind: 'resend', sessionId, userId }), subscription.schedule.dueAtMs);
+    if (inactivity && participant.status === 'in') {
+      // One of them at a time; a polling client has no ping.
+      const kind = inactivity.step !== 'leaving' && isPushClient(participant) ? 'ping' : 'disconnect';
       timers.set(timerMember({ kind, sessionId, userId }), inactivity.dueAtMs);
     }
+  }
+  if (session.idle && session.status === 'open') {
+    const kind = session.idle.step === 'quiet' ? 'idle-alert' : 'idle-close';
+    timers.set(timerMember({ kind, sessionId, userId: NO_USER }), session.idle.dueAtMs);
   }
   if (session.status === 'ended')
     timers.set(timerMember({ kind: 'purge', sessionId, userId: NO_USER }), session.purgeAtMs);

@@ -3,7 +3,7 @@ import type { TriggerJob } from '@flexpush/contracts';
 import fc from 'fast-check';
 import type { Effect, PositionedEvent } from './effects';
 import { findParticipant, type Session, type Subscription } from './session';
-import { plans, play, type Plan, type Step } from './testing/plan';
+import { plans, plansWithClient, plansWithTalkativeDevice, play, type Plan, type Step } from './testing/plan';
 import { KEY_HASH, SECURE_KEY } from './testing/records';
 import { timersOf } from './timers';
 
@@ -266,21 +266,125 @@ describe('any chat', () => {
   });
 });
 
+/** As `forAnyChat`, with a CometD client that comes and goes. */
+function forAnyClient(check: (steps: Step[]) => void, some = plansWithClient): void {
+  fc.assert(
+    fc.property(some, (plan) => check(play(plan))),
+    { numRuns: RUNS },
+  );
+}
+
+const plainEvents = (effects: readonly Effect[], type: string) =>
+  effects.flatMap((effect) =>
+    effect.kind === 'notify' && effect.job.kind === 'plain' && effect.job.deviceType === type
+      ? [effect.job.event?.index]
+      : [],
+  );
+
+describe('any chat with a CometD client', () => {
+  it('sends each event to the connected client, all of them and in order, and to nobody else (CONTRACT 2.5)', () => {
+    forAnyClient((steps) => {
+      for (const step of steps) {
+        const before = subscriptionOf(step.before);
+        const isConnected = before?.address !== undefined && before.status === 'open';
+        const isMove = ['request.follow', 'request.away', 'push.gone'].includes(step.record.type);
+        if (isMove || step.record.type === 'session.create') continue;
+        const sent = plainEvents(step.outcome.effects, 'comet').filter((index) => index !== undefined);
+        assert.deepEqual(sent, isConnected ? eventsOf(step).map(({ index }) => index) : []);
+        const toDevice = step.outcome.effects.filter(
+          (e) => e.kind === 'notify' && e.job.deviceType !== 'comet',
+        );
+        if (isConnected && !step.context.options.pushToActiveClient) assert.equal(toDevice.length, 0);
+      }
+    });
+  });
+
+  it('loses no event over any coming and going: what the client has not read goes to its device', () => {
+    forAnyClient((steps) => {
+      const had = new Set<number>();
+      const byClient = new Set<number>();
+      const said = new Map<number, PositionedEvent>();
+      for (const step of steps) {
+        const { record, outcome } = step;
+        const { effects, reply } = outcome;
+        // Another chat, with another device.
+        if (isCreated(step) && step !== steps[0]) return;
+        const isGoing = record.type === 'request.away' || record.type === 'push.gone';
+        const wasAt = subscriptionOf(step.before)?.address;
+        if (isGoing && wasAt !== undefined && subscriptionOf(outcome.session)?.address === undefined) {
+          // What it read for itself by replies it has; what was sent to it behind its last word it may not have.
+          const last =
+            record.type === 'push.gone' ? (record.position ?? 1_000) - 1 : record.transcriptPosition;
+          for (const index of byClient) {
+            const event = said.get(index);
+            if (last !== undefined && index > last && event && isPushable(step, event)) had.delete(index);
+          }
+          byClient.clear();
+        }
+        if (reply?.outcome === 'ok' && reply.page)
+          for (let index = reply.page.first; index <= reply.page.last; index++) had.add(index);
+        for (const type of ['comet', 'customhttp'])
+          for (const index of plainEvents(effects, type)) {
+            if (index === undefined) continue;
+            had.add(index);
+            if (type === 'comet') byClient.add(index);
+          }
+        // What nobody is told of by the options, or after its own leave, or without a device, is read when it returns.
+        for (const event of eventsOf(step)) {
+          said.set(event.index, event);
+          const told = subscriptionOf(step.before) ?? subscriptionOf(outcome.session);
+          if (!told || told.status !== 'open' || !isPushable(step, event)) had.add(event.index);
+        }
+        const end = findParticipant(outcome.session ?? ({ participants: [] } as never), 'mira')?.lastPosition;
+        for (let index = 1; index < (outcome.session?.nextPosition ?? 1); index++)
+          assert(had.has(index) || (end !== undefined && index > end), `event ${index} reached nobody`);
+      }
+    }, plansWithTalkativeDevice);
+  });
+
+  it('I6: a reliable registration whose client is away has a schedule for what was not read', () => {
+    forAnyClient((steps) => {
+      for (const { record, outcome, context } of steps) {
+        const subscription = subscriptionOf(outcome.session);
+        if (record.type !== 'request.away' || outcome.effects.length === 0 || !subscription?.resend) continue;
+        if (context.options.resendAttemptMax > 0) assert.equal(subscription.schedule?.attempt, 0);
+        const [trigger] = triggersOf(outcome.effects);
+        const isRemoved = subscription.status === 'removed';
+        assert.equal(trigger?.position, isRemoved ? -1 : (record.transcriptPosition ?? -2) + 1);
+      }
+    });
+  });
+
+  it('has one place on the ladder while it is in the chat, and goes on alike when stored and loaded (I8)', () => {
+    forAnyClient((steps) => {
+      for (const { outcome } of steps) {
+        const mira = outcome.session && findParticipant(outcome.session, 'mira');
+        if (!outcome.session || mira?.status !== 'in') continue;
+        const ladder = [...timersOf(outcome.session).keys()].filter((m) => /^(ping|disconnect):/.test(m));
+        assert.equal(ladder.length, 1);
+      }
+    });
+  });
+});
+
 /** An independent reading of who is pushed what (CONTRACT 6 #34, #35). */
-function isPushable({ record, context, before }: Step, event: PositionedEvent): boolean {
+function isPushable({ record, context, before, outcome }: Step, event: PositionedEvent): boolean {
   const kinds: Record<string, string> = {
     Message: 'message',
     ParticipantJoined: 'join',
     ParticipantLeft: 'leave',
     PushUrl: 'url',
     CustomNotice: 'notice',
+    FileUploaded: 'file',
+    FileDeleted: 'file',
     TypingStarted: 'typing',
     TypingStopped: 'typing',
   };
   if (context.options.filteredEvents.includes(kinds[event.type] ?? '')) return false;
   const isHers = event.from.participantId === 1;
   const isHerDoing =
-    record.type !== 'timer.fire' && record.type !== 'session.end' && record.type !== 'participant.leave';
+    !['timer.fire', 'session.end', 'participant.leave'].includes(record.type) &&
+    outcome.reply?.outcome !== 'bad-key';
   const subscription =
     subscriptionOf(before) ?? (record.type === 'session.create' ? record.subscription : undefined);
   return !(isHers && isHerDoing) || subscription?.notifyRequestor === true;

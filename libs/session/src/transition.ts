@@ -1,11 +1,16 @@
-import { BOUNDS, replyKeys, type PublicRecord, type RecordOf } from '@flexpush/contracts';
+import { BOUNDS, replyKeys, type LogRecord, type PublicRecord, type RecordOf } from '@flexpush/contracts';
 import type { FoldContext, Outcome, Reply, Work } from './effects';
+import { dropFile, findFile, isFull, keepFile } from './files';
+import { deviceProblem, foldGone, startSubscription } from './follow';
+import { climbIdle } from './idle-close';
+import { startIdle } from './idle-watch';
 import { climb, startInactivity } from './inactivity';
 import { isSubscribed, resend, wantsPayload } from './push';
 import { noteId } from './recent-ids';
 import { answerAgain, foldRequest, isRequest, sayTyping, type RequestRecord } from './requests';
+import { reply } from './reply';
 import { copySession, findParticipant, SESSION_VERSION, type Participant, type Session } from './session';
-import { closeSession, hasRoom, PURGE_DELAY_MS, removeParticipant, say } from './transcript';
+import { closeSession, hasRoom, PURGE_DELAY_MS, quitReasons, removeParticipant, say } from './transcript';
 import { timerMember, timersOf, type TimerName } from './timers';
 
 /** One timer of a `timers.fired` record. */
@@ -15,7 +20,19 @@ export interface TimerFire extends TimerName {
   scoreMs: number;
 }
 
-export type FoldInput = PublicRecord | RequestRecord | RecordOf<'session.create'> | TimerFire;
+export type FoldInput = PublicRecord | RequestRecord | RecordOf<'session.create' | 'push.gone'> | TimerFire;
+
+/** From which position on this record is folded with the transcript; undefined: it does not look at it. */
+export function needsTranscript(record: LogRecord): number | undefined {
+  switch (record.type) {
+    case 'request.away':
+      return record.transcriptPosition === undefined ? undefined : record.transcriptPosition + 1;
+    case 'push.gone':
+      return record.position;
+    default:
+      return undefined;
+  }
+}
 
 /**
  * Folds one record into one session. Pure and total: time is the record's, ids and keys come in with it. A record that
@@ -34,12 +51,17 @@ export function transition(session: Session | undefined, record: FoldInput, cont
   const work: Work = { ...context, session: copySession(session), effects: [] };
   work.session.recent = recent;
   if (isRequest(record)) {
-    const reply = foldRequest(work, record);
-    if (reply.outcome === 'ok') return { session: work.session, effects: work.effects, reply };
+    const answer = foldRequest(work, record);
+    if (answer.outcome === 'ok') return { session: work.session, effects: work.effects, reply: answer };
     // What was not accepted does not use its id up: it may be asked again, and no stranger can make another's look known.
     work.session.recent = session.recent;
-    const isUntouched = work.effects.length === 0 && reply.outcome !== 'refused';
-    return { session: isUntouched ? session : work.session, effects: work.effects, reply };
+    const isUntouched = work.effects.length === 0 && answer.outcome !== 'refused';
+    return { session: isUntouched ? session : work.session, effects: work.effects, reply: answer };
+  }
+  if (record.type === 'push.gone') {
+    const participant = findParticipant(work.session, record.userId);
+    const isNews = participant !== undefined && foldGone(work, participant, record);
+    return isNews ? { session: work.session, effects: work.effects } : { session, effects: [] };
   }
   const refusal = foldPublic(work, record);
   return refusal === undefined
@@ -55,10 +77,10 @@ function create(
   if (session) {
     const owner = findParticipant(session, record.userId);
     const isRepeat = owner !== undefined && owner.keyHash === record.keyHash;
-    const reply: Reply = isRepeat
-      ? createReply(session, owner)
+    const answer: Reply = isRepeat
+      ? createReply(session)
       : { outcome: 'refused', chatEnded: false, monitored: false, reason: 'the chat exists already' };
-    return { session, effects: [], reply };
+    return { session, effects: [], reply: answer };
   }
   const { atMs, options } = context;
   const started: Session = {
@@ -78,6 +100,11 @@ function create(
     },
   };
   const work: Work = { session: started, effects: [], atMs, options };
+  const isComet = record.address !== undefined;
+  if (isComet && !options.pushEnabled) {
+    const reason = 'new push registrations are switched off (flex-push-enabled)';
+    return { session, effects: [], reply: reply(started, 'refused', { reason }) };
+  }
   const problem = pushProblem(record, context);
   const customer: Participant = {
     userId: record.userId,
@@ -88,22 +115,19 @@ function create(
     typing: false,
     secureKey: record.secureKey,
     keyHash: record.keyHash,
+    obfuscatedKey: record.obfuscatedKey,
   };
-  if (problem === undefined && record.subscription) {
-    customer.subscription = {
-      ...record.subscription,
-      obfuscatedKey: record.obfuscatedKey,
-      lastN: 0,
-      unread: 1,
-      status: 'open',
-      inactivity: startInactivity(work),
-    };
-  } else {
-    work.session.userData = { ...work.session.userData, [replyKeys.pushReason]: problem ?? 'not-requested' };
+  if (isComet || problem === undefined)
+    customer.subscription = startSubscription(
+      problem === undefined ? record.subscription : undefined,
+      record.address,
+    );
+  if (problem !== undefined && !(isComet && problem === 'not-requested')) {
+    work.session.userData = { ...work.session.userData, [replyKeys.pushReason]: problem };
     work.effects.push({
       kind: 'tell',
       fact: 'chat.started-without-push',
-      fields: { sessionId: record.sessionId, reason: problem ?? 'not-requested' },
+      fields: { sessionId: record.sessionId, reason: problem },
     });
   }
   if (customer.subscription?.resend && !wantsPayload(context, customer.subscription)) {
@@ -113,41 +137,37 @@ function create(
       fields: { sessionId: record.sessionId },
     });
   }
+  customer.inactivity = startInactivity(work, customer);
   work.session.participants.push(customer);
+  startIdle(work);
   say(work, customer, { type: 'ParticipantJoined' });
   if (record.text) say(work, customer, { type: 'Message', text: record.text, messageType: 'text' });
-  return { session: work.session, effects: work.effects, reply: createReply(work.session, customer) };
+  return { session: work.session, effects: work.effects, reply: createReply(work.session) };
 }
 
-/** Why this chat starts without push, if it does (CONTRACT 6 #9, #10). */
+/** Why nothing is pushed to a device of this chat, if so (CONTRACT 6 #9-#11). */
 function pushProblem(record: RecordOf<'session.create'>, { options }: FoldContext): string | undefined {
   if (!record.subscription) return record.subscriptionProblem ?? 'not-requested';
-  if (!options.pushEnabled) return 'push-disabled';
-  return options.pushOnJoin ? undefined : 'on-join-disabled';
+  const problem = deviceProblem(options, record.subscription);
+  if (problem !== undefined) return problem;
+  return options.pushOnJoin || record.address !== undefined ? undefined : 'on-join-disabled';
 }
 
 /** As sample R1: no events, and the client asks from position 1. Without push the user data says so, and why. */
-function createReply(session: Session, customer: Participant): Reply {
+function createReply(session: Session): Reply {
   const reason = session.userData[replyKeys.pushReason];
   const told =
-    customer.subscription || reason === undefined
+    reason === undefined
       ? {}
       : { userData: { [replyKeys.pushStatus]: 'off', [replyKeys.pushReason]: reason } };
-  return {
-    outcome: 'ok',
-    chatEnded: session.status === 'ended',
-    monitored: false,
-    nextPosition: 1,
-    page: { first: 1, last: 0 },
-    ...told,
-  };
+  return reply(session, 'ok', { nextPosition: 1, page: { first: 1, last: 0 }, ...told });
 }
 
 /** Folds a record of the agent side; returns why it is refused, if it is. */
 function foldPublic(work: Work, record: PublicRecord): string | undefined {
   if (work.session.status === 'ended') return 'session-ended';
   if (record.type === 'session.end') {
-    closeSession(work);
+    closeSession(work, record.userId === undefined ? quitReasons.byServer : quitReasons.byParticipant);
     return undefined;
   }
   if (record.type === 'participant.join') return join(work, record);
@@ -156,9 +176,13 @@ function foldPublic(work: Work, record: PublicRecord): string | undefined {
   if (participant.status === 'out') return 'participant-left';
   if (record.type === 'participant.leave') {
     // A customer acts by REST: if the agent side says it leaves, it is removed.
-    removeParticipant(work, participant, { own: participant.type !== 'Client' });
+    const own = participant.type !== 'Client';
+    const isByItself = own && (record.removedBy === undefined || record.removedBy === record.userId);
+    const reason = isByItself ? quitReasons.byItself : quitReasons.byParticipant;
+    removeParticipant(work, participant, { own, reason });
     return undefined;
   }
+  if (participant.silent) return 'silent-monitor';
   if (!hasRoom(work)) return 'session-full';
   switch (record.type) {
     case 'message.send':
@@ -179,6 +203,15 @@ function foldPublic(work: Work, record: PublicRecord): string | undefined {
     case 'url.push':
       say(work, participant, { type: 'PushUrl', text: record.url });
       return undefined;
+    case 'file.upload':
+      if (isFull(work)) return 'too-many-files';
+      if (findFile(work, record.file.fileId)) return 'file-exists';
+      keepFile(work, participant, record.file);
+      return undefined;
+    case 'file.delete':
+      if (!findFile(work, record.fileId)) return 'unknown-file';
+      dropFile(work, participant, record.fileId);
+      return undefined;
     default:
       return record satisfies never;
   }
@@ -189,26 +222,38 @@ function join(work: Work, record: Extract<PublicRecord, { type: 'participant.joi
   if (known?.status === 'in') return 'already-joined';
   if (known?.keyHash !== undefined) return 'not-an-agent';
   if (!hasRoom(work)) return 'session-full';
+  const { nickname, participantType: type, style, silent } = record;
   if (known) {
-    known.status = 'in';
-    known.nickname = record.nickname;
-    known.type = record.participantType;
+    Object.assign(known, { status: 'in', nickname, type });
     delete known.lastPosition;
-    say(work, known, { type: 'ParticipantJoined' });
+    delete known.style;
+    delete known.silent;
+    welcome(work, known, { style, silent });
     return undefined;
   }
   if (work.session.participants.length >= BOUNDS.participantsPerSession) return 'too-many-participants';
   const participant: Participant = {
     userId: record.userId,
     participantId: work.session.nextParticipantId++,
-    nickname: record.nickname,
-    type: record.participantType,
+    nickname,
+    type,
     status: 'in',
     typing: false,
   };
   work.session.participants.push(participant);
-  say(work, participant, { type: 'ParticipantJoined' });
+  welcome(work, participant, { style, silent });
   return undefined;
+}
+
+/** A silent monitor comes without a word. */
+function welcome(
+  work: Work,
+  participant: Participant,
+  { style, silent }: { style: 'BOT' | undefined; silent: true | undefined },
+): void {
+  if (style) participant.style = style;
+  if (silent) participant.silent = silent;
+  else say(work, participant, { type: 'ParticipantJoined' });
 }
 
 /** A fire matches when its timer is armed and the claimed score is not before the armed due time (DESIGN section 8). */
@@ -216,11 +261,24 @@ function fireTimer(session: Session | undefined, fire: TimerFire, context: FoldC
   const armedDueAtMs = session && timersOf(session).get(timerMember(fire));
   if (!session || armedDueAtMs === undefined || fire.scoreMs < armedDueAtMs) return { session, effects: [] };
   const work: Work = { ...context, session: copySession(session), effects: [] };
-  if (fire.kind === 'purge') return purge(work);
   const participant = findParticipant(work.session, fire.userId);
-  if (!participant || !isSubscribed(participant)) return { session, effects: [] };
-  if (fire.kind === 'resend') resend(work, participant);
-  else climb(work, participant);
+  switch (fire.kind) {
+    case 'purge':
+      return purge(work);
+    case 'idle-alert':
+    case 'idle-close':
+      climbIdle(work);
+      break;
+    case 'resend':
+      if (participant && isSubscribed(participant)) resend(work, participant);
+      break;
+    case 'ping':
+    case 'disconnect':
+      if (participant) climb(work, participant);
+      break;
+    default:
+      fire.kind satisfies never;
+  }
   return { session: work.session, effects: work.effects };
 }
 

@@ -167,7 +167,10 @@ export class ActorHost {
           noteSkip: network.nats(host, letters.noteSkip.bind(letters)),
           skips: network.nats(host, letters.skips.bind(letters)),
         },
-        replies: { reply: (callerId, payload) => network.publish(host, subjects.reply(callerId), payload) },
+        replies: {
+          reply: (callerId, payload) => network.publish(host, subjects.reply(callerId), payload),
+          announce: (sessionId, payload) => network.publish(host, subjects.notice(sessionId), payload),
+        },
         dispatcher,
         rebuilds: this.rebuilds,
         clock: host.clock,

@@ -40,6 +40,7 @@ export const SILENT = {
 /** Options as all shards fold with them. */
 const OPTIONS = {
   'settings/flex-push-on-join': 'true',
+  'push/pushEnabled': 'comet, customhttp',
   'settings/flex-push-resend-delay': String(RESEND_DELAY_MS / 1000),
   'settings/flex-push-resend-attempts': String(RESEND_ATTEMPTS_MAX),
 };

@@ -59,6 +59,7 @@ export async function runE2e(settings: E2eSettings): Promise<BenchResult> {
         stack: { logLevel: 'warn' },
         options: [
           ['settings', 'flex-push-on-join', 'true'],
+          ['push', 'pushEnabled', 'customhttp'],
           ['push', 'customhttp.url', receiver.url],
         ],
       },

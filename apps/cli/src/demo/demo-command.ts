@@ -53,6 +53,7 @@ async function tell(settings: DemoSettings, onStep: (step: DemoStep) => void): P
       {
         options: [
           ['settings', 'flex-push-on-join', 'true'],
+          ['push', 'pushEnabled', 'customhttp'],
           ['settings', 'flex-push-resend-delay', String(settings.resendDelayS)],
           ['settings', 'flex-push-resend-attempts', String(settings.resendAttempts)],
           ['push', 'customhttp.url', receiver.url],

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readOption } from '@flexpush/contracts';
+import { listOf, readOption } from '@flexpush/contracts';
 import { openOptionStore, type NatsBus, type OptionStore } from '@flexpush/nats-bus';
 
 /** What the system's options say about resends. */
@@ -37,6 +37,12 @@ export class DrillOptions {
           `the system starts chats without push; set it: npx flexpush options set settings ${name} true`,
         );
       }
+    if (!listOf(readOption(values, ['push'], 'pushEnabled')).includes('customhttp')) {
+      store.close();
+      throw new Error(
+        'the system pushes nothing by customhttp; add it: npx flexpush options set push pushEnabled "comet, customhttp"',
+      );
+    }
     const rules = {
       resendDelayMs: Number(setting('flex-push-resend-delay')) * 1_000,
       resendAttemptMax: Number(setting('flex-push-resend-attempts')),

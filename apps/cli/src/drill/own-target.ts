@@ -28,6 +28,7 @@ const counts = {
 /** Short delays, so that resends are seen; no inactivity, which the customers of a drill would run into. */
 export const ownOptions = [
   ['settings', 'flex-push-on-join', 'true'],
+  ['push', 'pushEnabled', 'customhttp'],
   ['settings', 'flex-push-resend-delay', '2'],
   ['settings', 'flex-push-resend-attempts', '10'],
   ['settings', 'flex-push-timeout', '86400'],

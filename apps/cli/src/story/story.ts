@@ -173,6 +173,7 @@ export class Story {
   async reset(): Promise<void> {
     const wanted = new Map([
       [optionKey('settings', 'flex-push-on-join'), 'true'],
+      [optionKey('push', 'pushEnabled'), 'comet, customhttp'],
       [optionKey('settings', 'flex-push-resend-delay'), '1'],
       [optionKey('push', 'customhttp.url'), `${this.receiver.url}/push`],
       [optionKey('push', 'customhttp.message'), 'dummy message'],

@@ -101,7 +101,7 @@ export function gmsNode(nodeId: string, given: Partial<Omit<GmsNode, 'nodeId'>> 
     nodeId: nodeId as GmsNode['nodeId'],
     incarnation: `${nodeId}-1`,
     group: 'alpha',
-    types: ['customhttp'],
+    types: ['customhttp', 'comet'],
     queued: 0,
     inFlight: 0,
     capacity: 1,

@@ -34,6 +34,12 @@ export class MemoryReplies implements ReplyTransport {
   readonly sent: (CallReply & { callerId: string })[] = [];
   onReply: () => void = () => undefined;
 
+  readonly announced: { sessionId: string; payload: string }[] = [];
+
+  announce(sessionId: string, payload: string): void {
+    this.announced.push({ sessionId, payload });
+  }
+
   reply(callerId: string, payload: string): void {
     for (const reply of (JSON.parse(payload) as CallReplies).replies) this.sent.push({ callerId, ...reply });
     this.onReply();

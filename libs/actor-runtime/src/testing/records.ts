@@ -64,6 +64,14 @@ export const message = (sessionId: string, text = 'Hello', more: object = {}) =>
   build('message.send', { sessionId, userId: 'jonas', text, ...more });
 export const refresh = (sessionId: string, more: object = {}) =>
   build('request.refresh', { sessionId, userId: 'mira', keyHash: KEY_HASH, ...more });
+/** Where Mira's CometD client is connected. */
+export const ADDRESS = 'chat-api-1/client-1';
+export const follow = (sessionId: string, more: object = {}) =>
+  build('request.follow', { sessionId, userId: 'mira', keyHash: KEY_HASH, address: ADDRESS, ...more });
+export const away = (sessionId: string, more: object = {}) =>
+  build('request.away', { sessionId, userId: 'mira', keyHash: KEY_HASH, address: ADDRESS, ...more });
+export const readReceipt = (sessionId: string, transcriptPosition: number) =>
+  build('request.readReceipt', { sessionId, userId: 'mira', keyHash: KEY_HASH, transcriptPosition });
 export const end = (sessionId: string) => build('session.end', { sessionId });
 
 export const fired = (...timers: [string, number][]): RecordOf<'timers.fired'> => ({
@@ -78,7 +86,7 @@ export const settled = (...ids: string[]): RecordOf<'push.settled'> => ({
 });
 
 /** Push is off for chats by REST unless an option allows it; most tests are about push. */
-export const OPTIONS = { 'settings/flex-push-on-join': 'true' };
+export const OPTIONS = { 'settings/flex-push-on-join': 'true', 'push/pushEnabled': 'comet, customhttp' };
 export const options = (
   revision: number,
   values: Record<string, string> = {},

@@ -1,4 +1,4 @@
-import type { OptionValues } from '@flexpush/contracts';
+import type { ChatEvent, OptionValues } from '@flexpush/contracts';
 import fc from 'fast-check';
 import type { FoldContext, Outcome } from '../effects';
 import type { Session } from '../session';
@@ -82,7 +82,45 @@ const request = fc.oneof(
   { weight: 1, arbitrary: recordsOf(fc.record({ keyHash, text }), (given) => records.startTyping(given)) },
   { weight: 1, arbitrary: recordsOf(fc.record({ keyHash }), (given) => records.stopTyping(given)) },
   { weight: 1, arbitrary: recordsOf(fc.record({ userId: anyone }), (given) => records.refresh(given)) },
+  {
+    weight: 2,
+    arbitrary: fc.oneof(
+      recordsOf(fc.constant({}), () => records.pushUrl()),
+      recordsOf(fc.constant({}), () => records.updateNickname()),
+      recordsOf(fc.constant({}), () => records.customNotice()),
+      recordsOf(fc.constant({}), () => records.updateData()),
+      recordsOf(fc.nat(40), (transcriptPosition) => records.readReceipt({ transcriptPosition })),
+      recordsOf(fc.constant({}), () => records.fileUpload()),
+      recordsOf(fc.constant({}), () => records.fileDownload()),
+      recordsOf(fc.constant({}), () => records.fileDelete()),
+      recordsOf(fc.constant({}), () => records.agentFile()),
+    ),
+  },
 );
+
+const address = fc.constantFrom('chat-api-1/client-1', 'chat-api-2/client-2');
+
+/** A CometD client comes, goes, and is found gone; so is the device. */
+const connection = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: recordsOf(fc.record({ keyHash, address, transcriptPosition: position }), (given) =>
+      records.follow(given),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: recordsOf(
+      fc.record({ address, transcriptPosition: fc.option(fc.nat(12), { nil: undefined }) }),
+      (given) => records.away(given),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: recordsOf(fc.record({ deviceId: address, position }), (given) => records.gone(given)),
+  },
+);
+const deviceGone = recordsOf(fc.constant({}), () => records.gone({ deviceId: 'dev-7f31c2' }));
 
 const ending = fc.oneof(
   recordsOf(fc.constant({}), () => records.end()),
@@ -97,6 +135,10 @@ const optionValues: fc.Arbitrary<OptionValues> = fc.oneof(
   fc.constantFrom('1', '45').map((value) => ({ 'settings/flex-disconnect-timeout': value })),
   fc.constantFrom('true', 'false').map((value) => ({ 'settings/flex-push-enabled': value })),
   fc.constantFrom('true', 'false').map((value) => ({ 'settings/flex-push-on-join': value })),
+  fc.constantFrom('true', 'false').map((value) => ({ 'inactivity-control/enabled': value })),
+  fc.constantFrom('0', '60').map((value) => ({ 'inactivity-control/timeout-alert2': value })),
+  fc.constantFrom('true', 'false').map((value) => ({ 'settings/remove-on-bad-secure-key': value })),
+  fc.constantFrom('true', 'false').map((value) => ({ 'chat/push_notification_to_active_client': value })),
   fc.constantFrom('', 'typing', 'message, leave').map((value) => ({ 'chat/filtering_chat_events': value })),
 );
 
@@ -106,7 +148,7 @@ const lateMs = fc.oneof(
   { weight: 1, arbitrary: fc.nat(3_600_000) },
 );
 
-const happening: fc.Arbitrary<Happening> = fc.oneof(
+const usual = fc.oneof(
   { weight: 16, arbitrary: publicRecord },
   { weight: 12, arbitrary: request },
   { weight: 1, arbitrary: ending },
@@ -143,10 +185,31 @@ const firstRecords = fc
     return [deepFreeze(records.createWith(given)), deepFreeze(records.join())];
   });
 
-/** Chats of some dozen records, in which everything can happen at any time. */
-export const plans: fc.Arbitrary<Plan> = fc.record({
+const stepsOf = (happening: fc.Arbitrary<Happening>) =>
+  fc.array(fc.record({ waitMs, happening }), { minLength: 5, maxLength: 60, size: 'max' });
+
+/** Chats of some dozen records, in which everything can happen at any time; the customer's client polls or is pushed to. */
+export const plans: fc.Arbitrary<Plan> = fc.record({ first: firstRecords, steps: stepsOf(usual) });
+
+const stepsWithClient = stepsOf(
+  fc.oneof({ weight: 8, arbitrary: usual }, { weight: 4, arbitrary: connection }),
+);
+
+/** As `plans`, but a CometD client comes and goes as well, and the device may be found gone. */
+export const plansWithClient: fc.Arbitrary<Plan> = fc.record({
   first: firstRecords,
-  steps: fc.array(fc.record({ waitMs, happening }), { minLength: 5, maxLength: 60, size: 'max' }),
+  steps: fc
+    .tuple(stepsWithClient, stepsOf(deviceGone))
+    .map(([steps, ends]) => [...steps, ...ends.slice(0, 1), ...steps.slice(0, 5)]),
+});
+
+/** As `plansWithClient`, with a device that is pushed every event with what it says. */
+export const plansWithTalkativeDevice: fc.Arbitrary<Plan> = fc.record({
+  first: fc.constant([
+    deepFreeze(records.createWith({ resend: false, notifyRequestor: true, includePayload: true })),
+    deepFreeze(records.join()),
+  ]),
+  steps: stepsWithClient,
 });
 
 export interface PlayOptions {
@@ -163,12 +226,16 @@ export function play(plan: Plan, o: PlayOptions = {}): Step[] {
   let values: OptionValues = {};
   let options = deepFreeze(optionsWith(values));
   let atMs = START_MS;
+  const said: ChatEvent[] = [];
+  const transcript = (first: number) => said.slice(first - 1);
   const feed = (record: FoldInput) => {
     for (let count = 0; count < (o.times ?? 1); count++) {
-      const context = Object.freeze({ atMs, options });
+      const context = Object.freeze({ atMs, options, transcript });
       const before = deepFreeze(o.between ? o.between(session) : session);
       const outcome = transition(before, record, context);
       steps.push({ record, context, before, outcome });
+      if (before === undefined) said.length = 0;
+      for (const effect of outcome.effects) if (effect.kind === 'append') said.push(effect.event);
       session = outcome.session;
     }
   };

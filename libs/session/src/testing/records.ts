@@ -1,4 +1,4 @@
-import type { LogRecord, SubscriptionRequest } from '@flexpush/contracts';
+import type { ChatFile, LogRecord, SubscriptionRequest } from '@flexpush/contracts';
 import type { FoldInput, TimerFire } from '../transition';
 import type { TimerKind } from '../timers';
 
@@ -87,12 +87,51 @@ export const startTyping = (given?: Given<'request.startTyping'>) =>
 export const stopTyping = (given?: Given<'request.stopTyping'>) => build('request.stopTyping', mira, given);
 export const disconnect = (given?: Given<'request.disconnect'>) => build('request.disconnect', mira, given);
 
+export const pushUrl = (given?: Given<'request.pushUrl'>) =>
+  build('request.pushUrl', { ...mira, url: 'https://example.org/photo' }, given);
+export const updateNickname = (given?: Given<'request.updateNickname'>) =>
+  build('request.updateNickname', { ...mira, nickname: 'Mira K.' }, given);
+export const customNotice = (given?: Given<'request.customNotice'>) =>
+  build('request.customNotice', { ...mira, text: 'looks at the cart' }, given);
+export const updateData = (given?: Given<'request.updateData'>) =>
+  build('request.updateData', { ...mira, userData: { Order: '17' } }, given);
+export const readReceipt = (given?: Given<'request.readReceipt'>) =>
+  build('request.readReceipt', { ...mira, transcriptPosition: 1 }, given);
+export const fileLimits = (given?: Given<'request.fileLimits'>) => build('request.fileLimits', mira, given);
+export const fileUpload = (file: Partial<ChatFile> = {}, given?: Given<'request.fileUpload'>) =>
+  build(
+    'request.fileUpload',
+    { ...mira, file: { fileId: 'file-1', name: 'bill.pdf', sizeBytes: 1_000, ...file } },
+    given,
+  );
+export const fileDownload = (given?: Given<'request.fileDownload'>) =>
+  build('request.fileDownload', { ...mira, fileId: 'file-1' }, given);
+export const fileDelete = (given?: Given<'request.fileDelete'>) =>
+  build('request.fileDelete', { ...mira, fileId: 'file-1' }, given);
+export const agentFile = (file: Partial<ChatFile> = {}, given?: Given<'file.upload'>) =>
+  build(
+    'file.upload',
+    { userId: 'jonas', file: { fileId: 'file-a', name: 'offer.pdf', sizeBytes: 2_000, ...file } },
+    given,
+  );
+export const agentFileDelete = (given?: Given<'file.delete'>) =>
+  build('file.delete', { userId: 'jonas', fileId: 'file-a' }, given);
+
+/** Where Mira's CometD client is connected. */
+export const ADDRESS = 'chat-api-1/client-1';
+export const follow = (given?: Given<'request.follow'>) =>
+  build('request.follow', { ...mira, address: ADDRESS }, given);
+export const away = (given?: Given<'request.away'>) =>
+  build('request.away', { ...mira, address: ADDRESS }, given);
+export const gone = (given?: Given<'push.gone'>) =>
+  build('push.gone', { userId: 'mira', deviceId: ADDRESS }, given);
+
 export function timerFire(kind: TimerKind, scoreMs: number, userId = 'mira'): TimerFire {
   return {
     type: 'timer.fire',
     kind,
     sessionId: SESSION_ID,
-    userId: kind === 'purge' ? '-' : userId,
+    userId: kind === 'purge' || kind.startsWith('idle-') ? '-' : userId,
     scoreMs,
   };
 }

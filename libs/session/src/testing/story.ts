@@ -1,6 +1,12 @@
-import { sessionOptions, type OptionValues, type SessionOptions, type TriggerJob } from '@flexpush/contracts';
+import {
+  sessionOptions,
+  type OptionValues,
+  type PushJob,
+  type SessionOptions,
+  type TriggerJob,
+} from '@flexpush/contracts';
 import type { Effect, Outcome, PositionedEvent, Reply } from '../effects';
-import { findParticipant, type Session, type Subscription } from '../session';
+import { findParticipant, type Participant, type Session, type Subscription } from '../session';
 import { parseTimerMember, timerMember, timersOf, type TimerKind } from '../timers';
 import { transition, type FoldInput } from '../transition';
 import { SERVICE, timerFire } from './records';
@@ -9,7 +15,10 @@ import { SERVICE, timerFire } from './records';
 export const START_MS = 1_790_000_000_000;
 
 /** Registrations are honoured, else most stories would be about chats without push. */
-const STORY_VALUES: OptionValues = { 'settings/flex-push-on-join': 'true' };
+const STORY_VALUES: OptionValues = {
+  'settings/flex-push-on-join': 'true',
+  'push/pushEnabled': 'comet, customhttp, fcm, ios',
+};
 
 export function optionsWith(values: OptionValues = {}): SessionOptions {
   return sessionOptions({ ...STORY_VALUES, ...values }, SERVICE);
@@ -24,14 +33,17 @@ function describeEffect(effect: Effect): string {
     }
     case 'notify': {
       const { job } = effect;
+      const to = job.deviceType === 'customhttp' ? '' : ` to ${job.deviceType} ${job.deviceId}`;
       const what =
         job.kind === 'trigger'
           ? `trigger attempt ${job.attempt} position ${job.position}`
           : `plain ${job.event ? `with #${job.event.index}` : 'without content'}`;
-      return `${what} (${job.userId} ${job.n})${job.chatEnded ? ' ended' : ''}`;
+      return `${what}${to} (${job.userId} ${job.n})${job.chatEnded ? ' ended' : ''}`;
     }
     case 'withdraw':
       return `withdraw ${effect.subscription} up to ${effect.n}`;
+    case 'announce':
+      return `announce ${JSON.stringify(effect.notice)}`;
     case 'tell':
       return `tell ${effect.fact} ${JSON.stringify(effect.fields)}`;
     default:
@@ -99,6 +111,10 @@ export class Story {
     return seconds;
   }
 
+  get jobs(): PushJob[] {
+    return this.raw.flatMap((effect) => (effect.kind === 'notify' ? [effect.job] : []));
+  }
+
   get raw(): Effect[] {
     return this.outcomes.flatMap(({ effects }) => effects);
   }
@@ -134,8 +150,18 @@ export class Story {
     return subscription;
   }
 
+  get mira(): Participant {
+    const participant = this.session && findParticipant(this.session, 'mira');
+    if (!participant) throw new Error('mira is not in the chat');
+    return participant;
+  }
+
   private fold(record: FoldInput): Outcome {
-    const context = { atMs: this.nowMs, options: optionsWith(this.values) };
+    const context = {
+      atMs: this.nowMs,
+      options: optionsWith(this.values),
+      transcript: (first: number) => this.transcript.filter(({ index }) => index >= first),
+    };
     const outcome = transition(this.session, record, context);
     this.session = outcome.session;
     for (const effect of outcome.effects) if (effect.kind === 'append') this.transcript.push(effect.event);

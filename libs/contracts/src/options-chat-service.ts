@@ -1,0 +1,33 @@
+import type { OptionSpec } from './option-spec';
+
+/** Options of chat services: `chat` for all of them, `chat.<service>` for one (CONTRACT 3.7). */
+export const chatServiceOptions: readonly OptionSpec[] = [
+  {
+    sections: ['chat', 'chat.*'],
+    name: 'push_notification_include_payload',
+    type: { kind: 'boolean' },
+    default: 'false',
+    since: '8.5.201.04',
+    readBy: ['fold'],
+    meaning:
+      'Puts the chat event into plain customhttp notifications. A section chat.<service> wins over chat.',
+  },
+  {
+    sections: ['chat', 'chat.*'],
+    name: 'filtering_chat_events',
+    type: { kind: 'subset', of: ['typing', 'notice', 'url', 'message', 'join', 'leave'] },
+    default: 'typing',
+    since: 'flexpush 0.1',
+    readBy: ['fold'],
+    meaning: 'Kinds of chat events that cause no push.',
+  },
+  {
+    sections: ['chat', 'chat.*'],
+    name: 'push_notification_to_active_client',
+    type: { kind: 'boolean' },
+    default: 'false',
+    since: '8.5.1',
+    readBy: ['fold'],
+    meaning: 'Pushes to the device of a CometD client also while that is connected.',
+  },
+];

@@ -1,0 +1,95 @@
+import type { RecordOf, SessionOptions, SubscriptionRequest } from '@flexpush/contracts';
+import type { Reply, Work } from './effects';
+import { startInactivity } from './inactivity';
+import { confirm, isSubscribed, pushUnread, type Subscribed } from './push';
+import { pageFrom, refused, reply } from './reply';
+import type { Participant, Subscription } from './session';
+
+/** A CometD client without a device: events reach it only while it is connected. */
+const NO_DEVICE: SubscriptionRequest = {
+  deviceId: '-',
+  deviceType: 'comet',
+  notifyRequestor: false,
+  resend: false,
+  debug: false,
+};
+
+export function startSubscription(request: SubscriptionRequest | undefined, address?: string): Subscription {
+  const subscription: Subscription = { ...(request ?? NO_DEVICE), lastN: 0, unread: 1, status: 'open' };
+  if (address !== undefined) subscription.address = address;
+  return subscription;
+}
+
+/** Why pushes to such a device are not accepted, if so. */
+export function deviceProblem(
+  options: SessionOptions,
+  { deviceType }: SubscriptionRequest,
+): 'push-disabled' | 'type-not-enabled' | undefined {
+  if (!options.pushEnabled) return 'push-disabled';
+  return options.deviceTypesEnabled.includes(deviceType) ? undefined : 'type-not-enabled';
+}
+
+/**
+ * The participant's CometD client is connected (CONTRACT 2.5): the reply has what it missed, events go to it from here
+ * on, and pushes to its device end, as after any refresh. A registration that exists goes on whatever the options say
+ * now (CONTRACT 6 #9); a new one needs them, but not `flex-push-on-join` (#11).
+ */
+export function follow(work: Work, participant: Participant, record: RecordOf<'request.follow'>): Reply {
+  const { options } = work;
+  if (!participant.subscription && !options.pushEnabled)
+    return refused(work.session, { reason: 'new push registrations are switched off (flex-push-enabled)' });
+  const device = record.subscription;
+  const isAccepted = device !== undefined && deviceProblem(options, device) === undefined;
+  participant.subscription ??= startSubscription(undefined);
+  if (!isSubscribed(participant)) return refused(work.session, { reason: 'not subscribed' });
+  if (isAccepted) Object.assign(participant.subscription, device);
+  const { subscription } = participant;
+  confirm(work, participant);
+  const page = pageFrom(work.session, participant, record.transcriptPosition);
+  subscription.address = record.address;
+  subscription.unread = page.nextPosition;
+  participant.inactivity = startInactivity(work, participant);
+  return reply(work.session, 'ok', page);
+}
+
+/**
+ * The CometD client has gone; it has read up to `lastPosition`, or, where nobody knows, what was sent to it. What it has
+ * not read is pushed to its device, and so is what comes.
+ */
+export function goAway(
+  work: Work,
+  participant: Subscribed,
+  { lastPosition }: { lastPosition: number | undefined },
+): void {
+  const { subscription } = participant;
+  const { nextPosition } = work.session;
+  delete subscription.address;
+  subscription.unread = lastPosition === undefined ? nextPosition : Math.min(lastPosition + 1, nextPosition);
+  if (participant.status === 'in') participant.inactivity = startInactivity(work, participant);
+  pushUnread(work, participant);
+}
+
+/** A node found the connection, or the device, gone. Of an earlier one that is no news. */
+export function foldGone(work: Work, participant: Participant, record: RecordOf<'push.gone'>): boolean {
+  if (!isSubscribed(participant)) return false;
+  const { subscription } = participant;
+  if (subscription.address === record.deviceId) {
+    goAway(work, participant, {
+      lastPosition: record.position === undefined ? undefined : Math.max(record.position - 1, 0),
+    });
+    return true;
+  }
+  if (subscription.deviceId !== record.deviceId || subscription.deviceType === 'comet') return false;
+  const { deviceType } = subscription;
+  confirm(work, participant);
+  // The counter of notifications goes on, so that their ids stay unique.
+  Object.assign(subscription, NO_DEVICE);
+  if (participant.status === 'in') participant.inactivity = startInactivity(work, participant);
+  const { sessionId } = work.session;
+  work.effects.push({
+    kind: 'tell',
+    fact: 'push.device-gone',
+    fields: { sessionId, userId: participant.userId, deviceType },
+  });
+  return true;
+}
