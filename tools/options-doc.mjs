@@ -14,6 +14,8 @@ const file = join(root, 'docs', 'options.md');
 /** What every section is for, in the order in which they are shown. */
 const sections = [
   ['settings', 'Chat Server settings'],
+  ['inactivity-control', 'Inactivity of ordinary chats'],
+  ['client-file-transfer', 'Files'],
   ['chat', 'Chat services'],
   ['push', 'Delivery'],
 ];
@@ -22,6 +24,7 @@ const sections = [
 const effects = {
   fold: 'the fold, through an `options.changed` record in the log of every shard',
   delivery: 'the GMS nodes, from the option bucket',
+  'chat-api': 'chat-api, from the option bucket',
 };
 
 function code(text) {
@@ -48,7 +51,7 @@ function row(spec) {
     spec.since,
     // Outside of code, `chat.<service>` would be taken for a tag.
     spec.meaning.replaceAll('<', '&lt;'),
-    spec.readBy,
+    spec.readBy.join(', ') || 'nobody',
   ];
   return `| ${cells.map(cell).join(' | ')} |`;
 }
@@ -88,7 +91,10 @@ function render() {
     'A value that is not valid is refused with its range, and the present value stays. A bad value that got into the',
     'bucket past this check leaves the last good one in force; the services report it (`option.bad`, `option.not-valid`).',
     'Where an option may stand in several sections, the more special one wins: `chat.<service>` over `chat`,',
-    '`push.provider.<name>` over `push`.',
+    '`push.provider.<name>` over `push`. What nobody reads is accepted because configurations have it.',
+    '',
+    'A configuration of the original is taken over with `npx flexpush options import <file>`, which says line by line',
+    'what it took, what is out of range, what means nothing here and why, and what it does not know.',
     '',
     'The column "read by" says where a value is used:',
     '',

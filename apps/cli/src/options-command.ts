@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   checkOption,
   describeRange,
@@ -10,11 +11,16 @@ import {
 } from '@flexpush/contracts';
 import { openOptionStore, type OptionStore } from '@flexpush/nats-bus';
 import type { Command } from 'commander';
+import { isClean, readImport, type ImportedLine } from './options-import';
 import { printJson, printLine, printTable } from './output';
 import { withBus, withTarget, type TargetOptions } from './target';
 
 interface OptionsCommandOptions extends TargetOptions {
   readonly json?: boolean;
+}
+
+interface ImportOptions extends OptionsCommandOptions {
+  readonly dryRun?: boolean;
 }
 
 export function registerOptions(program: Command): void {
@@ -33,7 +39,7 @@ export function registerOptions(program: Command): void {
     .action((section: string, name: string, given: OptionsCommandOptions) => get({ section, name }, given));
   withTarget(options.command('set'))
     .description('Set a value. One that is out of range is refused, and the present value stays.')
-    .argument('<section>', 'settings, chat, chat.<service>, push or push.provider.<name>')
+    .argument('<section>', 'such as settings, chat, chat.<service>, push, push.provider.<name>')
     .argument('<name>')
     .argument('<value>')
     .option('--json', 'print one JSON object')
@@ -41,6 +47,17 @@ export function registerOptions(program: Command): void {
     .action((section: string, name: string, value: string, given: OptionsCommandOptions) =>
       set({ section, name, value }, given),
     );
+  withTarget(options.command('import'))
+    .description('Take over a configuration of the original: [section] lines with name=value below them.')
+    .argument('<file>', 'the file; - reads standard input')
+    .option('--dry-run', 'report, and set nothing')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      '\nEvery line is reported. What is valid is set; exit code 1 says that some line was not.\n' +
+        '\nExample:\n  $ npx flexpush options import gms.conf --dry-run\n',
+    )
+    .action((file: string, given: ImportOptions) => importFile(file, given));
   withTarget(options.command('unset'))
     .description('Take a value back, so that the default holds.')
     .argument('<section>')
@@ -141,4 +158,42 @@ async function unset(at: { section: string; name: string }, given: OptionsComman
   await withStore(given, (store) => store.unset(at.section, at.name));
   if (given.json) printJson({ ...at, value: spec.default ?? null });
   else printLine(`${at.section}/${at.name} = ${spec.default ?? '(not set)'} (default)`);
+}
+
+const outcomeWords: Record<ImportedLine['outcome'], string> = {
+  taken: 'taken',
+  'without-effect': 'no effect',
+  elsewhere: 'not here',
+  unknown: 'unknown',
+  'out-of-range': 'not valid',
+  unreadable: 'unreadable',
+};
+
+/** Sets what is valid. Exits with 1 when some line is not, so that a script does not go on with half a configuration. */
+async function importFile(file: string, given: ImportOptions): Promise<void> {
+  const lines = readImport(readFileSync(file === '-' ? 0 : file, 'utf8'));
+  const toSet = lines.filter(({ value }) => value !== undefined);
+  if (given.dryRun !== true && toSet.length > 0)
+    await withStore(given, async (store) => {
+      for (const { section, name, value } of toSet) await store.set(section, name, value ?? '');
+    });
+  if (given.json) printJson({ dryRun: given.dryRun === true, clean: isClean(lines), lines });
+  else {
+    printTable(
+      ['LINE', 'OUTCOME', 'OPTION', 'VALUE OR REASON'],
+      lines.map(({ line, outcome, section, name, value, reason }) => [
+        String(line),
+        outcomeWords[outcome],
+        section === '' ? name : `${section}/${name}`,
+        outcome === 'taken' ? shownValue(section, name, value ?? '') : (reason ?? ''),
+      ]),
+    );
+    const verb = given.dryRun === true ? 'would be set' : 'set';
+    printLine(`${toSet.length} of ${lines.length} lines ${verb}.`);
+  }
+  if (!isClean(lines)) process.exitCode = 1;
+}
+
+function shownValue(section: string, name: string, value: string): string {
+  return findOption(section, name)?.type.kind === 'secret' ? '(hidden)' : value;
 }

@@ -7,6 +7,7 @@ export * from './membership';
 export * from './nats-url';
 export * from './option-spec';
 export * from './options';
+export * from './options-elsewhere';
 export { noticeLevels, type NoticeLevel } from './options-chat-server';
 export * from './parse-json';
 export * from './push';

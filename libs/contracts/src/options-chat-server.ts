@@ -247,4 +247,13 @@ export const chatServerOptions: readonly OptionSpec[] = [
     readBy: ['fold'],
     meaning: 'Told to clients as it stands; its values are not public. Everybody may delete only own files.',
   },
+  {
+    sections: ['settings'],
+    name: 'session-restore-push-send',
+    type: { kind: 'boolean' },
+    default: 'true',
+    since: '8.5.315.05',
+    readBy: [],
+    meaning: 'Accepted without effect: pushes always go on after a failover, with their attempt count.',
+  },
 ];

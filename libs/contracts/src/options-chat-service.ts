@@ -30,4 +30,22 @@ export const chatServiceOptions: readonly OptionSpec[] = [
     readBy: ['fold'],
     meaning: 'Pushes to the device of a CometD client also while that is connected.',
   },
+  {
+    sections: ['chat'],
+    name: 'default_chat_endpoint',
+    type: { kind: 'text', maxChars: 255 },
+    default: 'Environment:default',
+    since: '8.5.1',
+    readBy: ['fold'],
+    meaning:
+      'Where chats are to be routed, as tenant:endpoint; set, it is kept as user data _chat_endpoint of each new chat that names none.',
+  },
+  {
+    sections: ['chat.*'],
+    name: '_chat_endpoint',
+    type: { kind: 'text', maxChars: 255 },
+    since: '8.5.1',
+    readBy: ['fold'],
+    meaning: 'As default_chat_endpoint, for one service.',
+  },
 ];

@@ -178,6 +178,8 @@ export interface SessionOptions {
   includePayload: boolean;
   pushToActiveClient: boolean;
   filteredEvents: readonly string[];
+  /** Undefined: nobody has set one. */
+  chatEndpoint: string | undefined;
   /** Of ordinary chats; undefined: they are not watched. */
   idle: IdleOptions | undefined;
   asyncIdle: IdleOptions;
@@ -206,6 +208,9 @@ export function sessionOptions(values: OptionValues, service: string): SessionOp
     includePayload: chat('push_notification_include_payload') === 'true',
     pushToActiveClient: chat('push_notification_to_active_client') === 'true',
     filteredEvents: listOf(chat('filtering_chat_events')),
+    chatEndpoint:
+      valid[optionKey(`chat.${service}`, '_chat_endpoint')] ??
+      valid[optionKey('chat', 'default_chat_endpoint')],
     idle:
       idle('enabled') === 'true'
         ? {

@@ -12,7 +12,7 @@ import {
   updateData,
   updateNickname,
 } from './testing/records';
-import { given } from './testing/story';
+import { given, Story } from './testing/story';
 
 const chat = () => given(create({ subscription: undefined }), join());
 
@@ -113,4 +113,14 @@ it('marks a bot when it joins (CONTRACT 4.7)', () => {
   expect(story.transcript.at(-1)?.eventAttributes).toEqual({
     GCTI_SYSTEM: { 'party-info': { style: 'BOT' } },
   });
+});
+
+it('keeps where the chat is to be routed, unless the client has named it (CONTRACT 1.2)', () => {
+  const routed = (userData: Record<string, string>) =>
+    new Story().set({ 'chat/default_chat_endpoint': 'Environment:web' }).when(create({ userData })).session
+      ?.userData['_chat_endpoint'];
+  expect([routed({}), routed({ _chat_endpoint: 'Environment:mine' })]).toEqual([
+    'Environment:web',
+    'Environment:mine',
+  ]);
 });

@@ -92,7 +92,7 @@ function create(
     nextPosition: 1,
     nextParticipantId: 2,
     participants: [],
-    userData: record.userData,
+    userData: withEndpoint(record.userData, options.chatEndpoint),
     recent: noteId({ sinceMs: atMs, now: '', before: '' }, record.id, atMs) ?? {
       sinceMs: atMs,
       now: '',
@@ -143,6 +143,14 @@ function create(
   say(work, customer, { type: 'ParticipantJoined' });
   if (record.text) say(work, customer, { type: 'Message', text: record.text, messageType: 'text' });
   return { session: work.session, effects: work.effects, reply: createReply(work.session) };
+}
+
+/** What the client itself named is never overwritten. */
+function withEndpoint(
+  userData: Record<string, string>,
+  endpoint: string | undefined,
+): Record<string, string> {
+  return endpoint === undefined ? userData : { _chat_endpoint: endpoint, ...userData };
 }
 
 /** Why nothing is pushed to a device of this chat, if so (CONTRACT 6 #9-#11). */
