@@ -56,8 +56,13 @@ function row(spec) {
   return `| ${cells.map(cell).join(' | ')} |`;
 }
 
+/** `chat.*` belongs to `chat`. */
+function chapterOf(spec) {
+  return spec.sections[0].split('.')[0];
+}
+
 function chapter([section, title]) {
-  const specs = optionCatalogue.filter((spec) => spec.sections[0] === section);
+  const specs = optionCatalogue.filter((spec) => chapterOf(spec) === section);
   return [
     `## ${title}: section ${code(section)}`,
     '',
@@ -70,7 +75,7 @@ function chapter([section, title]) {
 
 function render() {
   const known = new Set(sections.map(([section]) => section));
-  const unknown = optionCatalogue.filter((spec) => !known.has(spec.sections[0]));
+  const unknown = optionCatalogue.filter((spec) => !known.has(chapterOf(spec)));
   if (unknown.length > 0)
     throw new Error(`give section ${unknown[0].sections[0]} a title in tools/options-doc.mjs`);
   return [
