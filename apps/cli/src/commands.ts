@@ -5,6 +5,7 @@ import { registerDoctor } from './doctor/doctor-command';
 import { registerDrill } from './drill/drill-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
+import { registerParity } from './parity/parity-command';
 import { registerPublish } from './publish-command';
 import { registerSimulate } from './simulate/simulate-command';
 import { registerUp } from './up';
@@ -18,6 +19,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerNodes,
   registerBench,
   registerDrill,
+  registerParity,
   registerDoctor,
   registerSimulate,
 ];

@@ -16,12 +16,16 @@ export class PushReceiver {
     readonly url: string,
   ) {}
 
-  static async start(onPush: (push: ReceivedPush) => void): Promise<PushReceiver> {
+  /** On a free port of loopback, unless told otherwise. */
+  static async start(
+    onPush: (push: ReceivedPush) => void,
+    { host, port }: { host: string; port: number } = { host: '127.0.0.1', port: 0 },
+  ): Promise<PushReceiver> {
     const server = createServer((request, response) => receive(request, response, onPush));
     server.keepAliveTimeout = 60_000;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(0, '127.0.0.1', resolve);
+      server.listen(port, host, resolve);
     });
     return new PushReceiver(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}/push`);
   }

@@ -1,0 +1,208 @@
+import { EventPublisher } from '@flexpush/nats-bus';
+import { InvalidArgumentError, type Command } from 'commander';
+import { paint, printLine, printProgress, printVerdict, tableLines } from '../output';
+import { withOwnStack } from '../own-stack';
+import { PushReceiver } from '../push-receiver';
+import { fileLines } from './file-lines';
+import type { ParityLine } from './parity-line';
+import { ParityTarget, Skipped, type TargetSettings } from './parity-target';
+import { pushLines } from './push-lines';
+import { restLines } from './rest-lines';
+
+const chapters = { rest: restLines, files: fileLines, push: pushLines };
+type Chapter = keyof typeof chapters;
+
+interface ParityOptions {
+  readonly baseUrl?: string;
+  readonly app: string;
+  readonly service: string;
+  readonly nats?: string;
+  readonly receiverPort?: number;
+  readonly receiverHost: string;
+  readonly resendDelay: number;
+  readonly only?: Chapter;
+  readonly json?: boolean;
+}
+
+export interface JudgedLine {
+  chapter: Chapter;
+  source: string;
+  what: string;
+  outcome: 'pass' | 'fail' | 'skipped';
+  difference?: string;
+}
+
+const OWN_RESEND_DELAY_S = 1;
+
+export function registerParity(program: Command): void {
+  program
+    .command('parity')
+    .description('Compare a system with the contract, line by line; without --base-url a stack of its own.')
+    .option('--base-url <url>', 'the system to compare, such as http://gms.example.org:8080')
+    .option('--app <name>', 'first part of the path', 'genesys')
+    .option('--service <name>', 'chat service', 'support-web')
+    .option(
+      '--nats <url>',
+      'NATS of a flexpush system, to speak for agents; without it their lines are skipped',
+    )
+    .option('--receiver-port <port>', 'listen here for the pushes of the system', parsePort)
+    .option('--receiver-host <host>', 'address to listen on', '127.0.0.1')
+    .option('--resend-delay <s>', 'flex-push-resend-delay of the system, in seconds', parseSeconds, 15)
+    .option('--only <chapter>', `one of: ${Object.keys(chapters).join(', ')}`, parseChapter)
+    .option('--json', 'print one JSON object as the last line')
+    .addHelpText(
+      'after',
+      '\nThe pushes of another system reach this one only when its option customhttp.url names it:\n' +
+        'http://<this host>:<receiver port>/push, with flex-push-on-join true.\n' +
+        '\nExit code 0 only if no line differs.\n' +
+        '\nExamples:\n  $ npx flexpush parity\n' +
+        '  $ npx flexpush parity --base-url http://gms:8080 --receiver-host 0.0.0.0 --receiver-port 9009 --json\n',
+    )
+    .action((given: ParityOptions) => parity(given));
+}
+
+async function parity(given: ParityOptions): Promise<void> {
+  const judged: JudgedLine[] = [];
+  const say = given.json ? printProgress : printLine;
+  const onLine = (line: JudgedLine) => {
+    judged.push(line);
+    say(shown(line));
+  };
+  if (given.baseUrl === undefined) await judgeOwn(given, onLine);
+  else await judgeOther(given, given.baseUrl, onLine);
+  const count = (outcome: JudgedLine['outcome']) => judged.filter((line) => line.outcome === outcome).length;
+  const [passed, failed, skipped] = [count('pass'), count('fail'), count('skipped')];
+  const verdict = failed === 0 && passed > 0 ? ('pass' as const) : ('fail' as const);
+  if (!given.json) {
+    const differing = judged.filter(({ outcome }) => outcome === 'fail');
+    if (differing.length > 0) {
+      printLine();
+      const rows = differing.map(({ source, what, difference = '' }) => [source, what, difference]);
+      for (const line of tableLines(['CONTRACT', 'LINE', 'DIFFERENCE'], rows)) printLine(line);
+    }
+    printLine(`${passed} as in the contract, ${failed} differ, ${skipped} skipped`);
+  }
+  const result = { verdict, passed, failed, skipped, lines: judged };
+  printVerdict(result, given.json === true);
+}
+
+function shown({ outcome, chapter, source, what, difference }: JudgedLine): string {
+  const mark =
+    outcome === 'pass'
+      ? paint('green', 'pass')
+      : outcome === 'fail'
+        ? paint('red', 'FAIL')
+        : paint('yellow', 'skip');
+  return `${mark} ${chapter} ${source}: ${what}${difference === undefined ? '' : `  ${paint('dim', difference)}`}`;
+}
+
+async function judgeOwn(given: ParityOptions, onLine: (line: JudgedLine) => void): Promise<void> {
+  let target: ParityTarget | undefined;
+  const receiver = await PushReceiver.start(({ text, atMs }) => target?.receive(text, atMs));
+  printProgress('starting redis, nats and the services');
+  try {
+    await withOwnStack(
+      {
+        stack: { logLevel: 'warn' },
+        options: [
+          ['settings', 'flex-push-on-join', 'true'],
+          ['settings', 'flex-push-resend-delay', String(OWN_RESEND_DELAY_S)],
+          ['push', 'pushEnabled', 'comet, customhttp'],
+          ['push', 'customhttp.url', receiver.url],
+        ],
+      },
+      async (stack) => {
+        const publisher = await EventPublisher.connect({ url: stack.natsUrl, name: 'flexpush-parity' });
+        target = new ParityTarget({
+          ...common(given),
+          baseUrl: stack.chatApiUrl ?? '',
+          resendDelayMs: OWN_RESEND_DELAY_S * 1_000,
+          publisher,
+          hasReceiver: true,
+        });
+        try {
+          await judgeAll(target, given.only, onLine);
+        } finally {
+          await target.close();
+          await publisher.close();
+        }
+      },
+    );
+  } finally {
+    await receiver.close();
+  }
+}
+
+async function judgeOther(
+  given: ParityOptions,
+  baseUrl: string,
+  onLine: (line: JudgedLine) => void,
+): Promise<void> {
+  const { nats, receiverPort: port, receiverHost: host } = given;
+  const publisher =
+    nats === undefined ? undefined : await EventPublisher.connect({ url: nats, name: 'flexpush-parity' });
+  const target: ParityTarget = new ParityTarget({
+    ...common(given),
+    baseUrl,
+    resendDelayMs: given.resendDelay * 1_000,
+    publisher,
+    hasReceiver: port !== undefined,
+  });
+  const receiver =
+    port === undefined
+      ? undefined
+      : await PushReceiver.start(({ text, atMs }) => target.receive(text, atMs), { host, port });
+  try {
+    await judgeAll(target, given.only, onLine);
+  } finally {
+    await receiver?.close();
+    await target.close();
+    await publisher?.close();
+  }
+}
+
+const common = ({ app, service }: ParityOptions): Pick<TargetSettings, 'app' | 'service'> => ({
+  app,
+  service,
+});
+
+async function judgeAll(
+  target: ParityTarget,
+  only: Chapter | undefined,
+  onLine: (line: JudgedLine) => void,
+): Promise<void> {
+  for (const chapter of Object.keys(chapters) as Chapter[]) {
+    if (only !== undefined && only !== chapter) continue;
+    for (const line of chapters[chapter]) onLine({ chapter, ...(await judge(target, line)) });
+  }
+}
+
+async function judge(target: ParityTarget, line: ParityLine): Promise<Omit<JudgedLine, 'chapter'>> {
+  const { source, what } = line;
+  try {
+    const difference = await line.judge(target);
+    return difference === undefined
+      ? { source, what, outcome: 'pass' }
+      : { source, what, outcome: 'fail', difference };
+  } catch (error) {
+    const difference = error instanceof Error ? error.message : String(error);
+    return { source, what, outcome: error instanceof Skipped ? 'skipped' : 'fail', difference };
+  }
+}
+
+function parsePort(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= 65_535) return value;
+  throw new InvalidArgumentError('It must be a port from 1 to 65535.');
+}
+
+function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= 86_400) return value;
+  throw new InvalidArgumentError('It must be a whole number of seconds from 1 to 86400.');
+}
+
+function parseChapter(text: string): Chapter {
+  if (Object.hasOwn(chapters, text)) return text as Chapter;
+  throw new InvalidArgumentError(`It must be one of: ${Object.keys(chapters).join(', ')}.`);
+}
