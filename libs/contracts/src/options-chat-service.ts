@@ -15,7 +15,10 @@ export const chatServiceOptions: readonly OptionSpec[] = [
   {
     sections: ['chat', 'chat.*'],
     name: 'filtering_chat_events',
-    type: { kind: 'subset', of: ['typing', 'notice', 'url', 'message', 'join', 'leave'] },
+    type: {
+      kind: 'subset',
+      of: ['typing', 'notice', 'url', 'file', 'message', 'join', 'leave', 'nickname', 'idle'],
+    },
     default: 'typing',
     since: 'flexpush 0.1',
     readBy: ['fold'],

@@ -19,6 +19,9 @@ const eventKinds: Record<string, string> = {
   Message: 'message',
   ParticipantJoined: 'join',
   ParticipantLeft: 'leave',
+  NicknameUpdated: 'nickname',
+  IdleAlert: 'idle',
+  IdleClose: 'idle',
 };
 
 export type Subscribed = Participant & { subscription: Subscription };

@@ -1,15 +1,16 @@
-import { EventPublisher } from '@flexpush/nats-bus';
+import { connectBus, EventPublisher, openOptionStore } from '@flexpush/nats-bus';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printLine, printProgress, printVerdict, tableLines } from '../output';
 import { withOwnStack } from '../own-stack';
 import { PushReceiver } from '../push-receiver';
 import { fileLines } from './file-lines';
+import { inactivityLines } from './inactivity-lines';
 import type { ParityLine } from './parity-line';
 import { ParityTarget, Skipped, type TargetSettings } from './parity-target';
 import { pushLines } from './push-lines';
 import { restLines } from './rest-lines';
 
-const chapters = { rest: restLines, files: fileLines, push: pushLines };
+const chapters = { rest: restLines, files: fileLines, push: pushLines, inactivity: inactivityLines };
 type Chapter = keyof typeof chapters;
 
 interface ParityOptions {
@@ -113,11 +114,17 @@ async function judgeOwn(given: ParityOptions, onLine: (line: JudgedLine) => void
       },
       async (stack) => {
         const publisher = await EventPublisher.connect({ url: stack.natsUrl, name: 'flexpush-parity' });
+        const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-parity' });
+        const options = await openOptionStore(bus);
         target = new ParityTarget({
           ...common(given),
           baseUrl: stack.chatApiUrl ?? '',
           resendDelayMs: OWN_RESEND_DELAY_S * 1_000,
           publisher,
+          setOption: async (section, name, value) => {
+            if (value === undefined) await options.unset(section, name);
+            else await options.set(section, name, value);
+          },
           hasReceiver: true,
         });
         try {
@@ -125,6 +132,8 @@ async function judgeOwn(given: ParityOptions, onLine: (line: JudgedLine) => void
         } finally {
           await target.close();
           await publisher.close();
+          options.close();
+          await bus.close();
         }
       },
     );

@@ -38,6 +38,8 @@ export interface TargetSettings {
   resendDelayMs: number;
   /** Absent: nobody can speak for agents. */
   publisher?: EventPublisher | undefined;
+  /** Absent: its options are its own. Undefined unsets. */
+  setOption?: ((section: string, name: string, value: string | undefined) => Promise<void>) | undefined;
   /** Does the target push to this process's receiver? */
   hasReceiver: boolean;
 }
@@ -50,6 +52,7 @@ const ANSWER_TIMEOUT_MS = 15_000;
 /** How long a push may take that is due at once. */
 export const PUSH_WAIT_MS = 5_000;
 let lastDevice = 0;
+let lastMark = 0;
 
 /** The system under comparison, as a customer's programs, a receiver and an agent see it. */
 export class ParityTarget {
@@ -147,6 +150,33 @@ export class ParityTarget {
   call(customer: Customer, operation: string, fields: Record<string, string> = {}): Promise<HttpAnswer> {
     const { chatId, userId, secureKey, alias } = customer;
     return this.form(`${this.servicePath}/${chatId}/${operation}`, { userId, secureKey, alias, ...fields });
+  }
+
+  /**
+   * Runs a task with other options, in a chat in which they are in force already: the limit of files is changed last and
+   * asked for until it shows.
+   */
+  async withOptions<T>(
+    options: readonly (readonly [section: string, name: string, value: string])[],
+    userData: Record<string, string>,
+    task: (customer: Customer) => Promise<T>,
+  ): Promise<T> {
+    const { setOption } = this.settings;
+    if (!setOption) throw new Skipped('the options of another system are left alone');
+    const files = String(4 + (++lastMark % 90));
+    const changed = [...options, ['client-file-transfer', 'upload-max-files', files] as const];
+    try {
+      for (const [section, name, value] of changed) await setOption(section, name, value);
+      const endMs = performance.now() + PUSH_WAIT_MS;
+      for (;;) {
+        const customer = await this.customer(userData);
+        const { body } = await this.call(customer, 'file/limits');
+        if (body?.messages[0]?.userData?.['upload-max-files'] === files) return await task(customer);
+        if (performance.now() > endMs) throw new Error(`options were not in force after ${PUSH_WAIT_MS} ms`);
+      }
+    } finally {
+      for (const [section, name] of changed) await setOption(section, name, undefined);
+    }
   }
 
   /** What an agent, a bot or a supervisor does. */
