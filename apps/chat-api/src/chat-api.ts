@@ -9,6 +9,7 @@ import { acceptForms, createAdapter } from './http-edge';
 import { LogConnection } from './log-connection';
 import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
+import { OptionWatch } from './option-watch';
 import { RequestGate } from './request-gate';
 import { RequestJournal } from './request-journal';
 
@@ -51,11 +52,13 @@ export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Prom
   const callerId = `${nodeId.slice(0, NODE_ID_CHARS_MAX)}-${incarnation}`;
   const gate = new RequestGate(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX);
   const metrics = new ChatMetrics(operations.registry, () => gate.inFlight());
+  const optionWatch = new OptionWatch(log);
   const connection = new LogConnection({
     natsUrl: config.FLEXPUSH_NATS_URL,
     nodeId,
     callerId,
     log,
+    optionWatch,
     calls: {
       retryMs: config.FLEXPUSH_REPLY_RETRY_MS,
       timeoutMs: config.FLEXPUSH_REQUEST_TIMEOUT_MS,
@@ -65,6 +68,7 @@ export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Prom
   });
   operations.addCheck('nats', () => connection.natsCheck());
   operations.addCheck('shards', () => connection.shardsCheck());
+  operations.addCheck('options', () => optionWatch.check());
   return {
     ...chatApiParts(context, { callerId, metrics, gate, calls: () => connection.calls() }),
     // Not awaited: until NATS is there the service runs and says that it is not ready.

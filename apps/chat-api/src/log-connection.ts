@@ -2,6 +2,7 @@ import { SessionCalls, type CallsOptions } from '@flexpush/actor-runtime';
 import { subjects } from '@flexpush/contracts';
 import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
 import type { CheckResult, Logger } from '@flexpush/process';
+import type { OptionWatch } from './option-watch';
 
 type OpenBus = Awaited<ReturnType<typeof connectBus>>;
 
@@ -20,6 +21,7 @@ export class LogConnection {
       nodeId: string;
       callerId: string;
       calls: Omit<CallsOptions, 'shardCount'>;
+      optionWatch: OptionWatch;
       log: Logger;
     },
   ) {}
@@ -37,6 +39,7 @@ export class LogConnection {
       onStatus: (status) => log.info({ status }, 'nats.status'),
     });
     this.bus = bus;
+    const optionsRead = this.options.optionWatch.open(bus);
     const shardCount = await waitForShardCount(bus);
     const appender = new LogAppender(bus, { writerId: callerId });
     const calls = new SessionCalls(appender, { ...this.options.calls, shardCount });
@@ -44,6 +47,7 @@ export class LogConnection {
     bus.subscribe(subjects.reply(callerId), (message) => calls.accept(message.text()));
     this.appender = appender;
     this.sessionCalls = calls;
+    await optionsRead;
     log.info({ shardCount, callerId }, 'chat.ready');
   }
 
@@ -60,6 +64,7 @@ export class LogConnection {
   }
 
   async close(): Promise<void> {
+    this.options.optionWatch.close();
     await this.bus?.close();
   }
 }
