@@ -20,6 +20,14 @@ export const configSchema = z
     FLEXPUSH_STREAM_REPLICAS: count(1, 1, 5),
     FLEXPUSH_LOG_BYTES_MAX: z.coerce.number().int().min(1_048_576).default(2_147_483_648),
     FLEXPUSH_LOG_AGE_MAX_MS: ms(86_400_000, 60_000, 30 * 86_400_000),
+    /** Of the file store; `ensureStreams` has the defaults. */
+    FLEXPUSH_FILE_BYTES_MAX: z.coerce.number().int().min(1_048_576).optional(),
+    FLEXPUSH_FILE_AGE_MAX_MS: z.coerce
+      .number()
+      .int()
+      .min(60_000)
+      .max(365 * 86_400_000)
+      .optional(),
     FLEXPUSH_HEARTBEAT_INTERVAL_MS: ms(250, 50, 10_000),
     FLEXPUSH_DEAD_AFTER_MS: ms(1_500, 200, 60_000),
     FLEXPUSH_STUCK_AFTER_MS: ms(3_000, 500, 600_000),

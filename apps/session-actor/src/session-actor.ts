@@ -251,6 +251,8 @@ function logSettings(config: SessionActorConfig): LogSettings {
     replicas: config.FLEXPUSH_STREAM_REPLICAS,
     logBytesMax: config.FLEXPUSH_LOG_BYTES_MAX,
     logAgeMaxMs: config.FLEXPUSH_LOG_AGE_MAX_MS,
+    fileBytesMax: config.FLEXPUSH_FILE_BYTES_MAX,
+    fileAgeMaxMs: config.FLEXPUSH_FILE_AGE_MAX_MS,
   };
 }
 

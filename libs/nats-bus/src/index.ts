@@ -1,6 +1,7 @@
 export * from './bus';
 export * from './dead-letters';
 export * from './event-publisher';
+export * from './file-store';
 export * from './lease-store';
 export * from './log-appender';
 export * from './log-reader';

@@ -6,15 +6,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DiscardPolicy, nanos, StorageType } from 'nats';
 import { connectBus, type NatsBus } from './bus';
-import {
-  askServers,
-  flexpushStreams,
-  readMapping,
-  readNatsFacts,
-  type NatsFacts,
-  type StreamFacts,
-} from './nats-facts';
-import { ensureStreams } from './streams';
+import { askServers, readMapping, readNatsFacts, type NatsFacts, type StreamFacts } from './nats-facts';
+import { ensureStreams, flexpushStreams } from './streams';
 import { waitFor } from './waiting';
 
 const MIB = 1_048_576;

@@ -1,13 +1,4 @@
-import {
-  CLUSTER_BUCKET,
-  DEAD_LETTER_STREAM,
-  LEASE_BUCKET,
-  LOG_STREAM,
-  OPTION_BUCKET,
-  SKIP_BUCKET,
-  parseJson,
-  SNAPSHOT_STREAM,
-} from '@flexpush/contracts';
+import { CLUSTER_BUCKET, parseJson } from '@flexpush/contracts';
 import {
   DiscardPolicy,
   millis,
@@ -18,7 +9,7 @@ import {
   type StreamInfo,
 } from 'nats';
 import type { NatsBus } from './bus';
-import { bindBucket, MappingError, probeMapping } from './streams';
+import { bindBucket, flexpushStreams, MappingError, probeMapping } from './streams';
 
 /** What NATS says of itself and of our streams, for those who judge it. Nothing in it changes the system. */
 export interface NatsFacts {
@@ -63,14 +54,6 @@ export interface StreamFacts {
   readonly leader?: string | undefined;
   readonly followers: readonly { readonly name: string; readonly isCurrent: boolean }[];
 }
-
-/** The streams of flexpush, its buckets included, which are streams too. */
-export const flexpushStreams: readonly string[] = [
-  LOG_STREAM,
-  SNAPSHOT_STREAM,
-  DEAD_LETTER_STREAM,
-  ...[CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET].map((bucket) => `KV_${bucket}`),
-];
 
 /** Reads once and changes nothing. A part that does not answer within the time-out is told so, never waited for. */
 export async function readNatsFacts(bus: NatsBus, options: { timeoutMs: number }): Promise<NatsFacts> {

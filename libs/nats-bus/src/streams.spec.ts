@@ -1,6 +1,7 @@
 import {
   CLUSTER_BUCKET,
   DEAD_LETTER_STREAM,
+  FILE_BUCKET,
   LEASE_BUCKET,
   LOG_STREAM,
   OPTION_BUCKET,
@@ -68,7 +69,7 @@ describe('ensureStreams', () => {
       const found = await streamConfigs(bus);
       const buckets = [CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET].map((name) => `KV_${name}`);
       expect(Object.keys(found).sort()).toEqual(
-        [LOG_STREAM, DEAD_LETTER_STREAM, SNAPSHOT_STREAM, ...buckets].sort(),
+        [LOG_STREAM, DEAD_LETTER_STREAM, SNAPSHOT_STREAM, ...buckets, `OBJ_${FILE_BUCKET}`].sort(),
       );
       expect(found[LOG_STREAM]).toMatchObject({
         config: {
@@ -81,6 +82,9 @@ describe('ensureStreams', () => {
         },
       });
       expect(found[DEAD_LETTER_STREAM]).toMatchObject({ config: { discard: 'old' } });
+      expect(found[`OBJ_${FILE_BUCKET}`]).toMatchObject({
+        config: { discard: 'new', max_bytes: SETTINGS.logBytesMax / 2, max_age: 7 * 86_400e9 },
+      });
     }));
 
   it('leaves what exists as it is', () =>

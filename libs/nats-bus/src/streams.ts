@@ -1,6 +1,7 @@
 import {
   DEAD_LETTER_STREAM,
   CLUSTER_BUCKET,
+  FILE_BUCKET,
   fnv1a32,
   LEASE_BUCKET,
   LOG_STREAM,
@@ -31,6 +32,10 @@ export interface LogSettings {
   /** A full log refuses publishers; it never forgets (DESIGN section 4). */
   logBytesMax: number;
   logAgeMaxMs: number;
+  /** Of the file store; half of the log's unless it is given. A full store refuses files. */
+  fileBytesMax?: number | undefined;
+  /** After this a file is gone, whatever its chat does; a week unless it is given. */
+  fileAgeMaxMs?: number | undefined;
 }
 
 /** The shard count is fixed at first start. */
@@ -56,7 +61,10 @@ export class MappingError extends Error {
 }
 
 const DUPLICATE_WINDOW_MS = 120_000;
+const FILE_AGE_MAX_MS = 7 * 86_400_000;
 const SHARDS_KEY = 'shards';
+/** JetStream's name for the stream of an object store. */
+const FILE_STREAM = `OBJ_${FILE_BUCKET}`;
 
 async function streamExists(jsm: JetStreamManager, name: string): Promise<boolean> {
   try {
@@ -139,18 +147,32 @@ export async function ensureStreams(bus: NatsBus, settings: LogSettings): Promis
   await ensureBucket(LEASE_BUCKET, bucket);
   await ensureBucket(OPTION_BUCKET, { ...bucket, history: 5 });
   await ensureBucket(SKIP_BUCKET, { ...bucket, ttl: settings.logAgeMaxMs });
+  await makeUnlessMade(jsm, FILE_STREAM, () =>
+    views.os(FILE_BUCKET, {
+      ...bucket,
+      max_bytes: settings.fileBytesMax ?? Math.ceil(settings.logBytesMax / 2),
+      ttl: nanos(settings.fileAgeMaxMs ?? FILE_AGE_MAX_MS),
+    }),
+  );
   await fixShardCount(bus, settings.shardCount);
 }
 
 const BUCKETS = [CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET];
-const STREAMS = [LOG_STREAM, DEAD_LETTER_STREAM, SNAPSHOT_STREAM, ...BUCKETS.map((bucket) => `KV_${bucket}`)];
+/** The streams of flexpush, its buckets included, which are streams too. */
+export const flexpushStreams: readonly string[] = [
+  LOG_STREAM,
+  SNAPSHOT_STREAM,
+  DEAD_LETTER_STREAM,
+  ...BUCKETS.map((bucket) => `KV_${bucket}`),
+  FILE_STREAM,
+];
 
 /** What `ensureStreams` would make: names of streams, and the shard count if that is gone. Throws when NATS is away. */
 export async function missingStreams(bus: NatsBus): Promise<string[]> {
   const jsm = await bus.connection.jetstreamManager({ checkAPI: false });
   const present = new Set<string>();
   for await (const name of jsm.streams.names()) present.add(name);
-  const missing = STREAMS.filter((name) => !present.has(name));
+  const missing = flexpushStreams.filter((name) => !present.has(name));
   if (missing.length > 0) return missing;
   const kv = await bus.connection.jetstream().views.kv(CLUSTER_BUCKET, { bindOnly: true });
   return (await kv.get(SHARDS_KEY)) === null ? [`${CLUSTER_BUCKET}/${SHARDS_KEY}`] : [];

@@ -1,0 +1,246 @@
+import { FILE_BUCKET, parseJson } from '@flexpush/contracts';
+import { AckPolicy, DeliverPolicy, headers, nanos, NatsError, type JetStreamManager } from 'nats';
+import { createHash, randomBytes } from 'node:crypto';
+import type { NatsBus } from './bus';
+import { refusal } from './log-appender';
+
+/** What became of a file: `full` when the store takes no more, `away` when it does not answer or is not there. */
+export type StoreResult =
+  { kind: 'stored'; sizeBytes: number } | { kind: 'full' } | { kind: 'away'; reason: string };
+
+export interface StoredContent {
+  sizeBytes: number;
+  /** To be read once. Throws when a part does not come, or when the content is not what was stored. */
+  content: AsyncIterable<Uint8Array>;
+}
+
+/** What stands under an object's subject; the format of JetStream object stores (ADR-20), which `nats object` reads too. */
+interface ObjectInfo {
+  name: string;
+  bucket: string;
+  /** In the subject of its chunks. */
+  nuid: string;
+  size: number;
+  chunks: number;
+  digest: string;
+  mtime: string;
+  deleted?: boolean;
+  options: { max_chunk_size: number };
+}
+
+const STREAM = `OBJ_${FILE_BUCKET}`;
+const CHUNK_BYTES = 128 * 1024;
+/** Chunks on their way to the store; with what is being gathered they are all that an upload keeps in memory. */
+const CHUNKS_UNSTORED_MAX = 4;
+/** Chunks fetched at once by a download. */
+const CHUNKS_FETCHED_MAX = 4;
+const PUBLISH_TIMEOUT_MS = 5_000;
+const FETCH_EXPIRES_MS = 5_000;
+/** A reader slower than this between two fetches has gone. */
+const CONSUMER_INACTIVE_MS = 120_000;
+const NO_MESSAGE = 10_037;
+const STORE_FULL = new Set([10_023, 10_047, 10_077]);
+
+/**
+ * The content of files, in a JetStream object store. The client's own object store publishes an upload as fast as it
+ * comes and queues a download as fast as the server sends it, so a slow side would fill the memory with whole files;
+ * this one writes and reads the same format with few chunks at a time.
+ *
+ * F1. A file is there whole or not at all: its description is written after the last chunk is stored.
+ * F2. At most CHUNKS_UNSTORED_MAX chunks of an upload and CHUNKS_FETCHED_MAX of a download are in memory.
+ * F3. What an upload leaves behind that does not end is purged, or else goes with the bucket's age.
+ */
+export class FileStore {
+  private constructor(
+    private readonly bus: NatsBus,
+    private readonly jsm: JetStreamManager,
+  ) {}
+
+  /** The bucket may be made later; until then everything is `away`. */
+  static async open(bus: NatsBus): Promise<FileStore> {
+    return new FileStore(bus, await bus.connection.jetstreamManager({ checkAPI: false }));
+  }
+
+  /** Stores what the source yields. Throws what the source throws; then nothing is kept. */
+  async put(fileId: string, source: AsyncIterable<Uint8Array>): Promise<StoreResult> {
+    const nuid = randomBytes(16).toString('hex');
+    const upload = new Upload(this.bus, chunkSubject(nuid));
+    try {
+      const before = await this.find(fileId);
+      for await (const bytes of source) await upload.add(bytes);
+      const { size, chunks, digest } = await upload.finish();
+      const info: ObjectInfo = {
+        name: fileId,
+        bucket: FILE_BUCKET,
+        nuid,
+        size,
+        chunks,
+        digest,
+        mtime: new Date().toISOString(),
+        options: { max_chunk_size: CHUNK_BYTES },
+      };
+      await this.describe(info);
+      if (before) await this.purge(before.nuid);
+      return { kind: 'stored', sizeBytes: size };
+    } catch (error) {
+      await upload.settle();
+      await this.purge(nuid).catch(() => undefined);
+      if (!(error instanceof NatsError)) throw error;
+      if (STORE_FULL.has(error.api_error?.err_code ?? 0)) return { kind: 'full' };
+      return { kind: 'away', reason: refusal(error) };
+    }
+  }
+
+  /** Bytes of the file, or undefined when there is none. Throws when the store does not answer. */
+  async sizeOf(fileId: string): Promise<number | undefined> {
+    return (await this.find(fileId))?.size;
+  }
+
+  /** Undefined when there is no such file. Throws when the store does not answer. */
+  async get(fileId: string): Promise<StoredContent | undefined> {
+    const info = await this.find(fileId);
+    return info && { sizeBytes: info.size, content: this.read(info) };
+  }
+
+  /** Without effect when there is no such file. Throws when the store does not answer. */
+  async delete(fileId: string): Promise<void> {
+    const info = await this.find(fileId);
+    if (!info) return;
+    await this.describe({ ...info, size: 0, chunks: 0, digest: '', deleted: true });
+    await this.purge(info.nuid);
+  }
+
+  private async *read(info: ObjectInfo): AsyncGenerator<Uint8Array> {
+    const name = `flexpush-file-${randomBytes(6).toString('hex')}`;
+    await this.jsm.consumers.add(STREAM, {
+      name,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.All,
+      filter_subject: chunkSubject(info.nuid),
+      inactive_threshold: nanos(CONSUMER_INACTIVE_MS),
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    try {
+      const consumer = await this.bus.connection.jetstream().consumers.get(STREAM, name);
+      const hash = createHash('sha256');
+      for (let left = info.chunks; left > 0;) {
+        const max_messages = Math.min(left, CHUNKS_FETCHED_MAX);
+        const before = left;
+        for await (const { data } of await consumer.fetch({ max_messages, expires: FETCH_EXPIRES_MS })) {
+          hash.update(data);
+          // Before the last chunk goes out: a damaged file must not arrive as a complete one.
+          if (--left === 0 && digestOf(hash.digest()) !== info.digest)
+            throw new Error(`the content of file ${info.name} is not what was stored`);
+          yield data;
+        }
+        if (left === before) throw new Error(`${left} chunks of file ${info.name} did not come`);
+      }
+    } finally {
+      // The server forgets it by itself; deleting it now only spares memory.
+      this.jsm.consumers.delete(STREAM, name).catch(() => undefined);
+    }
+  }
+
+  private async find(fileId: string): Promise<ObjectInfo | undefined> {
+    try {
+      const message = await this.jsm.streams.getMessage(STREAM, { last_by_subj: infoSubject(fileId) });
+      const info = parseJson(message.string()) as ObjectInfo;
+      return info.deleted ? undefined : info;
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
+      throw error;
+    }
+  }
+
+  /** The roll-up leaves the newest description only. */
+  private async describe(info: ObjectInfo): Promise<void> {
+    const rollup = headers();
+    rollup.set('Nats-Rollup', 'sub');
+    await this.bus.connection.jetstream().publish(infoSubject(info.name), JSON.stringify(info), {
+      headers: rollup,
+      timeout: PUBLISH_TIMEOUT_MS,
+    });
+  }
+
+  private async purge(nuid: string): Promise<void> {
+    await this.jsm.streams.purge(STREAM, { filter: chunkSubject(nuid) });
+  }
+}
+
+/** The chunks of one file on their way. */
+class Upload {
+  private readonly hash = createHash('sha256');
+  private gathered: Uint8Array[] = [];
+  private gatheredBytes = 0;
+  private size = 0;
+  private chunks = 0;
+  private readonly unstored = new Set<Promise<void>>();
+  private failure: { error: unknown } | undefined;
+
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly subject: string,
+  ) {}
+
+  async add(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      const part = bytes.subarray(at, at + CHUNK_BYTES - this.gatheredBytes);
+      this.gathered.push(part);
+      this.gatheredBytes += part.length;
+      at += part.length;
+      if (this.gatheredBytes === CHUNK_BYTES) await this.send();
+    }
+  }
+
+  async finish(): Promise<{ size: number; chunks: number; digest: string }> {
+    if (this.gatheredBytes > 0) await this.send();
+    await this.settle();
+    if (this.failure) throw this.failure.error;
+    return { size: this.size, chunks: this.chunks, digest: digestOf(this.hash.digest()) };
+  }
+
+  /** Resolves when nothing is on its way any more. */
+  async settle(): Promise<void> {
+    await Promise.all(this.unstored);
+  }
+
+  private async send(): Promise<void> {
+    while (this.unstored.size >= CHUNKS_UNSTORED_MAX) await Promise.race(this.unstored);
+    if (this.failure) throw this.failure.error;
+    const chunk = Buffer.concat(this.gathered);
+    this.gathered = [];
+    this.gatheredBytes = 0;
+    this.hash.update(chunk);
+    this.size += chunk.length;
+    this.chunks++;
+    const stored: Promise<void> = this.bus.connection
+      .jetstream()
+      .publish(this.subject, chunk, { timeout: PUBLISH_TIMEOUT_MS })
+      .then(
+        () => void this.unstored.delete(stored),
+        (error: unknown) => {
+          this.failure ??= { error };
+          this.unstored.delete(stored);
+        },
+      );
+    this.unstored.add(stored);
+  }
+}
+
+function chunkSubject(nuid: string): string {
+  return `$O.${FILE_BUCKET}.C.${nuid}`;
+}
+
+function infoSubject(fileId: string): string {
+  return `$O.${FILE_BUCKET}.M.${base64Url(Buffer.from(fileId))}`;
+}
+
+function digestOf(sha256: Buffer): string {
+  return `SHA-256=${base64Url(sha256)}`;
+}
+
+/** With padding, as the format has it. */
+function base64Url(bytes: Buffer): string {
+  return bytes.toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+}
