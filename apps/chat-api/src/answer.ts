@@ -67,13 +67,15 @@ export function notFoundAnswer(): Answer {
   });
 }
 
-export function unsupportedMediaTypeAnswer(): Answer {
+export function unsupportedMediaTypeAnswer(
+  advice = 'send application/x-www-form-urlencoded; a chat may also be requested with multipart/form-data, and a file is uploaded with it',
+): Answer {
   return failure({
     status: 415,
     outcome: 'unsupported-media-type',
     statusCode: 2,
     code: errorCodes.unsupportedMediaType,
-    advice: 'send application/x-www-form-urlencoded; a chat may also be requested with multipart/form-data',
+    advice,
   });
 }
 
@@ -148,7 +150,7 @@ export function replyAnswer(
           userId: caller.userId,
           secureKey: caller.secureKey,
           alias,
-          messages,
+          messages: reply.notices ? [...messages, ...reply.notices] : messages,
           chatEnded: reply.chatEnded,
           monitored: reply.monitored,
           ...(reply.nextPosition === undefined ? {} : { nextPosition: reply.nextPosition }),
@@ -162,12 +164,14 @@ export function replyAnswer(
       return sessionFailureAnswer(reply.outcome, { chatId, alias });
     case 'refused':
       return failure({
-        status: 400,
+        // Validation or the session's own no (CONTRACT 6 #38).
+        status: reply.code === errorCodes.mediaServer ? 200 : 400,
         outcome: 'refused',
         statusCode: 2,
-        code: errorCodes.badRequest,
+        code: reply.code ?? errorCodes.badRequest,
         advice: reply.reason ?? 'the request was refused',
         chatId,
+        chatEnded: reply.chatEnded,
         alias,
       });
     default:

@@ -11,7 +11,7 @@ import {
   type Answer,
 } from './answer';
 import { createRecord, parseChatRequest } from './chat-request';
-import { optionalField } from './field-parser';
+import { optionalField, type Parsed } from './field-parser';
 import type { FormFields } from './form';
 import {
   derivedCreateId,
@@ -22,7 +22,7 @@ import {
   randomRecordId,
 } from './identity';
 import type { KeyObfuscator } from './obfuscated-key';
-import { operations } from './operations';
+import { operations, type RequestEnvelope, type RequestRecord } from './operations';
 
 /** The way to the sessions; undefined while NATS or the shard count is not there yet. */
 export interface CallPort {
@@ -36,6 +36,25 @@ export interface ChatServiceOptions {
   obfuscator: KeyObfuscator;
   calls: () => CallPort | undefined;
   log: Logger;
+}
+
+export interface SessionRequest {
+  /** Of `operations` or `fileOperations`. */
+  operation: string;
+  service: string;
+  chatId: string;
+  idempotencyKey: string | undefined;
+}
+
+/** Who asks; credentials that are missing are answered as wrong ones. */
+export interface SessionCaller extends SessionRequest {
+  userId: string | undefined;
+  secureKey: string | undefined;
+}
+
+/** The credentials of CONTRACT 1.1; the alias is not judged. */
+export function credentialsIn(fields: FormFields): Pick<SessionCaller, 'userId' | 'secureKey'> {
+  return { userId: optionalField(fields, 'userId'), secureKey: optionalField(fields, 'secureKey') };
 }
 
 /** Services are parts of option sections (`chat.<service>`), so they have the same letters. */
@@ -72,19 +91,23 @@ export class ChatService {
     return answer.body.statusCode === 1 ? { ...answer, body: { ...answer.body, chatId: '' } } : answer;
   }
 
-  async onSession(request: {
-    operation: string;
-    service: string;
-    chatId: string;
-    fields: FormFields;
-    idempotencyKey: string | undefined;
-  }): Promise<Answer> {
+  /** An operation of `operations`: its form in, its answer out. */
+  async onSession(request: SessionRequest & { fields: FormFields }): Promise<Answer> {
     const { operation, service, chatId, fields, idempotencyKey } = request;
-    const parse = operations.get(operation);
-    if (!parse || !SERVICE_PATTERN.test(service)) return notFoundAnswer();
+    const known = operations.get(operation);
+    if (!known) return notFoundAnswer();
+    const caller = { operation, service, chatId, idempotencyKey, ...credentialsIn(fields) };
+    return this.perform(caller, (envelope) => known.parse(envelope, fields));
+  }
+
+  /** Judges who asks, makes the record and waits for its reply. */
+  async perform(
+    caller: SessionCaller,
+    parse: (envelope: RequestEnvelope) => Parsed<RequestRecord>,
+  ): Promise<Answer> {
+    const { service, chatId, userId, secureKey, operation, idempotencyKey } = caller;
+    if (!SERVICE_PATTERN.test(service)) return notFoundAnswer();
     if (!TOKEN_PATTERN.test(chatId)) return sessionFailureAnswer('unknown-session', { chatId });
-    const userId = optionalField(fields, 'userId');
-    const secureKey = optionalField(fields, 'secureKey');
     if (userId === undefined || secureKey === undefined) return sessionFailureAnswer('bad-key', { chatId });
     if (!TOKEN_PATTERN.test(userId)) return sessionFailureAnswer('unknown-participant', { chatId });
     const keyHash = keyHashOf(secureKey);
@@ -100,7 +123,7 @@ export class ChatService {
       keyHash,
       replyTo: this.options.callerId,
     };
-    const parsed = parse(envelope, fields);
+    const parsed = parse(envelope);
     if (parsed.kind === 'invalid') return invalidAnswer(parsed, chatId);
     return this.call(parsed.value, { sessionId: chatId, userId, secureKey });
   }

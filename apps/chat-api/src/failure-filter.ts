@@ -1,7 +1,7 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { httpFailureAnswer, internalFailureAnswer, sendAnswer } from './http-answer';
-import { operations } from './operations';
+import { isOperationPath } from './operations';
 import type { RequestJournal } from './request-journal';
 
 /**
@@ -56,7 +56,5 @@ function pathOf(url: string): string {
 function isChatPath(path: string, appName: string): boolean {
   const base = `/${appName}/2/chat/`;
   if (!path.startsWith(base)) return false;
-  const parts = path.slice(base.length).split('/');
-  if (parts.some((part) => part === '')) return false;
-  return parts.length === 1 || (parts.length === 3 && operations.has(parts[2] ?? ''));
+  return isOperationPath(path.slice(base.length).split('/'));
 }

@@ -40,17 +40,6 @@ export function textField(fields: FormFields, name: string): Parsed<string | und
     : ok(value);
 }
 
-/** Ten digits are far beyond any transcript and safely an integer. */
-const POSITION_PATTERN = /^\d{1,10}$/;
-
-export function positionField(fields: FormFields): Parsed<number | undefined> {
-  const value = optionalField(fields, 'transcriptPosition')?.trim();
-  if (value === undefined || value === '') return ok(undefined);
-  return POSITION_PATTERN.test(value)
-    ? ok(Number(value))
-    : invalid('transcriptPosition must be an integer from 0');
-}
-
 const USER_DATA_PREFIX = 'userData[';
 
 /** `userData[KEY]=VALUE`, within the bounds of a record. */

@@ -1,68 +1,230 @@
-import type { RecordOf } from '@flexpush/contracts';
-import { boundedField, invalid, ok, positionField, textField, type Parsed } from './field-parser';
+import { BOUNDS, errorCodes, type RecordOf } from '@flexpush/contracts';
+import { ok, type Parsed } from './field-parser';
 import type { FormFields } from './form';
+import {
+  messageField,
+  positionField,
+  readFields,
+  required,
+  userDataField,
+  type FieldSpec,
+  type FieldValues,
+} from './operation-fields';
 
-export type RequestRecord = RecordOf<
-  'request.refresh' | 'request.send' | 'request.startTyping' | 'request.stopTyping' | 'request.disconnect'
->;
+export type RequestRecord = RecordOf<`request.${
+  | 'refresh'
+  | 'send'
+  | 'startTyping'
+  | 'stopTyping'
+  | 'disconnect'
+  | 'pushUrl'
+  | 'updateNickname'
+  | 'customNotice'
+  | 'updateData'
+  | 'readReceipt'
+  | 'fileLimits'
+  | 'fileUpload'
+  | 'fileDownload'
+  | 'fileDelete'}`>;
 /** Who asks, and who waits for the reply. */
 export type RequestEnvelope = Pick<RequestRecord, 'v' | 'id' | 'sessionId' | 'userId' | 'keyHash'> & {
   replyTo: string;
 };
 
-type ParseOperation = (envelope: RequestEnvelope, fields: FormFields) => Parsed<RequestRecord>;
+/** An operation on a chat whose request is a form and whose answer is the record's reply. */
+export interface Operation {
+  readonly summary: string;
+  readonly fields: readonly FieldSpec[];
+  parse(envelope: RequestEnvelope, fields: FormFields): Parsed<RequestRecord>;
+}
 
 const MESSAGE_TYPE_CHARS_MAX = 32;
 
-/**
- * The operations on a session, by the last part of the path: fields of the form -> record. This is the place for
- * the other operations of CONTRACT 1.2.
- */
-export const operations: ReadonlyMap<string, ParseOperation> = new Map<string, ParseOperation>([
-  ['send', parseSend],
-  ['refresh', parseRefresh],
-  ['startTyping', (envelope, fields) => parseTyping(envelope, fields, 'request.startTyping')],
-  ['stopTyping', (envelope, fields) => parseTyping(envelope, fields, 'request.stopTyping')],
-  ['disconnect', (envelope) => ok({ ...envelope, type: 'request.disconnect' })],
+/** What a browser would run instead of opening it. */
+const SCRIPT_URL = /^\s*(?:javascript|data|vbscript):/i;
+
+function operation(
+  summary: string,
+  specs: readonly FieldSpec[],
+  record: (envelope: RequestEnvelope, values: FieldValues, fields: FormFields) => RequestRecord,
+): Operation {
+  return {
+    summary,
+    fields: specs,
+    parse: (envelope, fields) => {
+      const values = readFields(fields, specs);
+      return values.kind === 'invalid' ? values : ok(record(envelope, values.value, fields));
+    },
+  };
+}
+
+/** Required fields are there when a record is made. */
+const text = (values: FieldValues, name: string) => values.texts[name] ?? '';
+
+/** The operations on a chat, by the part of the path behind the chat id (CONTRACT 1.2); files have some more. */
+export const operations: ReadonlyMap<string, Operation> = new Map<string, Operation>([
+  [
+    'send',
+    operation(
+      'Says a message.',
+      [
+        required(messageField('The text.')),
+        {
+          name: 'messageType',
+          kind: 'text',
+          charsMax: MESSAGE_TYPE_CHARS_MAX,
+          meaning: 'Kind of the text; `text` by default.',
+        },
+        positionField('From there the reply carries the transcript.'),
+      ],
+      (envelope, { texts, positions }) => ({
+        ...envelope,
+        type: 'request.send',
+        text: texts['message'] ?? '',
+        ...(texts['messageType'] === undefined ? {} : { messageType: texts['messageType'] }),
+        ...(positions['transcriptPosition'] === undefined
+          ? {}
+          : { transcriptPosition: positions['transcriptPosition'] }),
+      }),
+    ),
+  ],
+  [
+    'refresh',
+    operation(
+      'Returns the transcript and confirms pushes.',
+      [
+        positionField('Index of the first event wanted; all of them by default.'),
+        messageField('Typing preview; empty says that the input is empty.'),
+      ],
+      (envelope, { texts, positions }, fields) => ({
+        ...envelope,
+        type: 'request.refresh',
+        ...(positions['transcriptPosition'] === undefined
+          ? {}
+          : { transcriptPosition: positions['transcriptPosition'] }),
+        // An empty preview says that the customer's input is empty; an absent one says nothing.
+        ...(fields.has('message') ? { preview: texts['message'] ?? '' } : {}),
+      }),
+    ),
+  ],
+  [
+    'startTyping',
+    operation('Says that the customer types.', [messageField('Preview.')], typing('request.startTyping')),
+  ],
+  [
+    'stopTyping',
+    operation(
+      'Says that the customer stopped typing.',
+      [messageField('Preview.')],
+      typing('request.stopTyping'),
+    ),
+  ],
+  [
+    'disconnect',
+    operation('Leaves the chat.', [], (envelope) => ({ ...envelope, type: 'request.disconnect' })),
+  ],
+  [
+    'pushUrl',
+    operation(
+      'Shows a URL to the others.',
+      [
+        {
+          name: 'pushUrl',
+          kind: 'text',
+          charsMax: BOUNDS.urlChars,
+          isRequired: true,
+          refuses: { pattern: SCRIPT_URL, advice: 'may be no script or data' },
+          meaning: 'The URL; no script or data.',
+        },
+      ],
+      (envelope, values) => ({ ...envelope, type: 'request.pushUrl', url: text(values, 'pushUrl') }),
+    ),
+  ],
+  [
+    'updateNickname',
+    operation(
+      'Changes how the customer is shown.',
+      [
+        {
+          name: 'nickname',
+          kind: 'text',
+          charsMax: BOUNDS.nicknameChars,
+          isRequired: true,
+          missingCode: errorCodes.nicknameMissing,
+          refuses: { pattern: /^\s*$/, advice: 'is required' },
+          meaning: 'The new nickname.',
+        },
+      ],
+      (envelope, values) => ({
+        ...envelope,
+        type: 'request.updateNickname',
+        nickname: text(values, 'nickname').trim(),
+      }),
+    ),
+  ],
+  [
+    'customNotice',
+    operation(
+      'Tells the others something that is no message.',
+      [required(messageField('The notice.'))],
+      (envelope, values) => ({ ...envelope, type: 'request.customNotice', text: text(values, 'message') }),
+    ),
+  ],
+  [
+    'updateData',
+    operation(
+      'Sets user data of the chat.',
+      [required(userDataField('Keys to set; others stay.'))],
+      (envelope, { userData }) => ({ ...envelope, type: 'request.updateData', userData }),
+    ),
+  ],
+  [
+    'readReceipt',
+    operation(
+      'Tells agents how far the customer has read.',
+      [required(positionField('Index of the last event read.'))],
+      (envelope, { positions }) => ({
+        ...envelope,
+        type: 'request.readReceipt',
+        transcriptPosition: positions['transcriptPosition'] ?? 0,
+      }),
+    ),
+  ],
+  [
+    'file/limits',
+    operation('Tells the limits of files.', [], (envelope) => ({ ...envelope, type: 'request.fileLimits' })),
+  ],
 ]);
 
-function parseSend(envelope: RequestEnvelope, fields: FormFields): Parsed<RequestRecord> {
-  const text = textField(fields, 'message');
-  if (text.kind === 'invalid') return text;
-  if (text.value === undefined) return invalid('message is required');
-  const messageType = boundedField(fields, 'messageType', MESSAGE_TYPE_CHARS_MAX);
-  if (messageType.kind === 'invalid') return messageType;
-  const position = positionField(fields);
-  if (position.kind === 'invalid') return position;
-  return ok({
+function typing(type: 'request.startTyping' | 'request.stopTyping') {
+  return (envelope: RequestEnvelope, { texts }: FieldValues): RequestRecord => ({
     ...envelope,
-    type: 'request.send',
-    text: text.value,
-    ...(messageType.value === undefined ? {} : { messageType: messageType.value }),
-    ...(position.value === undefined ? {} : { transcriptPosition: position.value }),
+    type,
+    ...(texts['message'] === undefined ? {} : { text: texts['message'] }),
   });
 }
 
-/** An empty preview says that the customer's input is empty; an absent one says nothing. */
-function parseRefresh(envelope: RequestEnvelope, fields: FormFields): Parsed<RequestRecord> {
-  const position = positionField(fields);
-  if (position.kind === 'invalid') return position;
-  const preview = textField(fields, 'message');
-  if (preview.kind === 'invalid') return preview;
-  return ok({
-    ...envelope,
-    type: 'request.refresh',
-    ...(position.value === undefined ? {} : { transcriptPosition: position.value }),
-    ...(fields.has('message') ? { preview: preview.value ?? '' } : {}),
-  });
+/** Operations that carry or name a file; their paths are `file`, `file/{fileId}/download` and `file/{fileId}/delete`. */
+export const fileOperations = {
+  upload: 'file',
+  download: 'file/download',
+  delete: 'file/delete',
+} as const;
+
+const names = new Set(['requestChat', ...operations.keys(), ...Object.values(fileOperations)]);
+
+/** Of the closed set that metrics have as labels. */
+export function isOperation(name: string): boolean {
+  return names.has(name);
 }
 
-function parseTyping(
-  envelope: RequestEnvelope,
-  fields: FormFields,
-  type: 'request.startTyping' | 'request.stopTyping',
-): Parsed<RequestRecord> {
-  const text = textField(fields, 'message');
-  if (text.kind === 'invalid') return text;
-  return ok({ ...envelope, type, ...(text.value === undefined ? {} : { text: text.value }) });
+/** Whether a POST on the path behind `/{app}/2/chat/` would reach an operation. */
+export function isOperationPath(parts: readonly string[]): boolean {
+  if (parts.some((part) => part === '')) return false;
+  if (parts.length === 1) return true;
+  const [, , ...behind] = parts;
+  const namesFile = behind.length === 3;
+  const name = namesFile ? `${behind[0]}/${behind[2]}` : behind.join('/');
+  const wantsFile = name === fileOperations.download || name === fileOperations.delete;
+  return isOperation(name) && name !== 'requestChat' && namesFile === wantsFile;
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '@flexpush/process';
 import type { Answer } from './answer';
 import type { ChatMetrics } from './metrics';
-import { operations } from './operations';
+import { isOperation } from './operations';
 
 /** Every request in metrics and in the log. Keys and texts are in neither (I10). */
 export class RequestJournal {
@@ -46,5 +46,5 @@ export class RequestJournal {
 
 /** Label values are a closed set, whatever paths strangers try. */
 function knownOperation(operation: string): string {
-  return operation === 'requestChat' || operations.has(operation) ? operation : 'unknown';
+  return isOperation(operation) ? operation : 'unknown';
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   CLUSTER_BUCKET,
   DEAD_LETTER_STREAM,
+  FILE_BUCKET,
   LEASE_BUCKET,
   LOG_STREAM,
   OPTION_BUCKET,
@@ -167,6 +168,7 @@ describe('NATS loses data under a running system', () => {
     SNAPSHOT_STREAM,
     DEAD_LETTER_STREAM,
     ...[CLUSTER_BUCKET, LEASE_BUCKET, OPTION_BUCKET, SKIP_BUCKET].map((bucket) => `KV_${bucket}`),
+    `OBJ_${FILE_BUCKET}`,
   ])('%s, deleted: it is made again, and everything goes on', async (name) => {
     const cast = await assemble();
     const before = pids();
