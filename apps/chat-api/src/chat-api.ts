@@ -1,8 +1,11 @@
+import type { CallClock } from '@flexpush/actor-runtime';
+import type { OptionValues } from '@flexpush/contracts';
 import type { ServiceContext, ServiceParts } from '@flexpush/process';
 import { APP_FILTER } from '@nestjs/core';
 import { chatController } from './chat-controller';
 import { ChatService, type CallPort } from './chat-service';
 import { systemClock } from './clock';
+import { Cometd } from './cometd/cometd';
 import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
 import { acceptForms, createAdapter } from './http-edge';
@@ -16,18 +19,41 @@ import { RequestJournal } from './request-journal';
 /** The HTTP side over any way to the sessions. */
 export function chatApiParts(
   context: ServiceContext<ChatApiConfig>,
-  backend: { callerId: string; metrics: ChatMetrics; gate: RequestGate; calls: () => CallPort | undefined },
-): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> {
+  backend: {
+    callerId: string;
+    metrics: ChatMetrics;
+    gate: RequestGate;
+    calls: () => CallPort | undefined;
+    /** The live option values; undefined while they are not read yet. */
+    options?: () => OptionValues | undefined;
+    clock?: CallClock;
+  },
+): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> & { cometd: Cometd } {
   const { config, log } = context;
   const requestBytesMax = config.FLEXPUSH_REQUEST_BYTES_MAX;
   const appName = config.FLEXPUSH_APP_NAME;
   const journal = new RequestJournal(backend.metrics, log);
+  const obfuscator = new KeyObfuscator(config.FLEXPUSH_KEY_SECRET);
   const service = new ChatService({
     callerId: backend.callerId,
     keySecret: config.FLEXPUSH_KEY_SECRET,
-    obfuscator: new KeyObfuscator(config.FLEXPUSH_KEY_SECRET),
+    obfuscator,
     calls: backend.calls,
     log,
+  });
+  const { callerId, gate, clock = systemClock, options = () => undefined } = backend;
+  const { registry } = context.operations;
+  const cometd = new Cometd({
+    config,
+    callerId,
+    service,
+    obfuscator,
+    gate,
+    journal,
+    clock,
+    registry,
+    log,
+    options,
   });
   return {
     adapter: createAdapter(requestBytesMax),
@@ -38,7 +64,11 @@ export function chatApiParts(
       { provide: RequestJournal, useValue: journal },
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],
-    configure: (app) => acceptForms(app, requestBytesMax),
+    configure: async (app) => {
+      acceptForms(app, requestBytesMax);
+      await cometd.serve(app);
+    },
+    cometd,
   };
 }
 
@@ -59,6 +89,7 @@ export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Prom
     callerId,
     log,
     optionWatch,
+    onCometPush: (text) => cometd.accept(text),
     calls: {
       retryMs: config.FLEXPUSH_REPLY_RETRY_MS,
       timeoutMs: config.FLEXPUSH_REQUEST_TIMEOUT_MS,
@@ -69,13 +100,22 @@ export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Prom
   operations.addCheck('nats', () => connection.natsCheck());
   operations.addCheck('shards', () => connection.shardsCheck());
   operations.addCheck('options', () => optionWatch.check());
+  const { cometd, ...parts } = chatApiParts(context, {
+    callerId,
+    metrics,
+    gate,
+    calls: () => connection.calls(),
+    options: () => (optionWatch.check() === true ? optionWatch.values() : undefined),
+  });
   return {
-    ...chatApiParts(context, { callerId, metrics, gate, calls: () => connection.calls() }),
+    ...parts,
     // Not awaited: until NATS is there the service runs and says that it is not ready.
     start: () => void connection.open(),
     stop: [
       { name: 'stop taking requests', run: () => gate.close() },
       { name: 'wait for requests in flight', run: () => gate.empty() },
+      { name: 'send CometD clients elsewhere', run: () => cometd.sendClientsElsewhere() },
+      { name: 'report CometD clients away', run: () => cometd.reported() },
       { name: 'flush the log appender', run: () => connection.flush() },
       { name: 'close nats', run: () => connection.close() },
     ],

@@ -1,4 +1,11 @@
-import { BOUNDS, errorCodes, parseSubscription, userDataKeys, type RecordOf } from '@flexpush/contracts';
+import {
+  BOUNDS,
+  errorCodes,
+  parseCometSubscription,
+  parseSubscription,
+  userDataKeys,
+  type RecordOf,
+} from '@flexpush/contracts';
 import {
   boundedField,
   invalid,
@@ -93,10 +100,13 @@ export function createRecord(
     identity: Identity;
     replyTo: string;
     obfuscator: KeyObfuscator;
+    /** Of the CometD client that asks. */
+    address?: string | undefined;
   },
 ): RecordOf<'session.create'> {
-  const { identity, service } = context;
-  const push = parseSubscription(request.userData);
+  const { identity, service, address } = context;
+  const push =
+    address === undefined ? parseSubscription(request.userData) : parseCometSubscription(request.userData);
   const channel = request.userData[userDataKeys.clientChannel]?.trim();
   return {
     v: 1,
@@ -112,6 +122,7 @@ export function createRecord(
     ...(push.kind === 'subscription'
       ? { subscription: push.subscription }
       : { subscriptionProblem: push.problem }),
+    ...(address === undefined ? {} : { address }),
     replyTo: context.replyTo,
   };
 }

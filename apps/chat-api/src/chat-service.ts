@@ -1,5 +1,5 @@
 import type { CallOutcome, CallRecord } from '@flexpush/actor-runtime';
-import { replyKeys, sessionIdSchema, TOKEN_PATTERN, userIdSchema } from '@flexpush/contracts';
+import { replyKeys, sessionIdSchema, TOKEN_PATTERN, userIdSchema, type RecordOf } from '@flexpush/contracts';
 import type { Logger } from '@flexpush/process';
 import {
   invalidAnswer,
@@ -22,7 +22,7 @@ import {
   randomRecordId,
 } from './identity';
 import type { KeyObfuscator } from './obfuscated-key';
-import { operations, type RequestEnvelope, type RequestRecord } from './operations';
+import { operations, type RequestEnvelope } from './operations';
 
 /** The way to the sessions; undefined while NATS or the shard count is not there yet. */
 export interface CallPort {
@@ -57,6 +57,15 @@ export function credentialsIn(fields: FormFields): Pick<SessionCaller, 'userId' 
   return { userId: optionalField(fields, 'userId'), secureKey: optionalField(fields, 'secureKey') };
 }
 
+/** Fields of a request -> record. */
+export type ParseCall = (envelope: RequestEnvelope, fields: FormFields) => Parsed<CallRecord>;
+
+/** Where the CometD client is that requests a chat, and who must know of the chat before anything can come of it. */
+export interface Follower {
+  address: string;
+  begin(record: RecordOf<'session.create'>): void;
+}
+
 /** Services are parts of option sections (`chat.<service>`), so they have the same letters. */
 const SERVICE_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
 
@@ -70,8 +79,10 @@ export class ChatService {
     service: string;
     fields: FormFields;
     idempotencyKey: string | undefined;
+    /** The CometD client that asks; it must be ready for events before the record is in the log. */
+    follower?: Follower;
   }): Promise<Answer> {
-    const { service, fields, idempotencyKey } = request;
+    const { service, fields, idempotencyKey, follower } = request;
     if (!SERVICE_PATTERN.test(service)) return notFoundAnswer();
     const parsed = parseChatRequest(fields);
     if (parsed.kind === 'invalid') return invalidAnswer(parsed);
@@ -80,7 +91,15 @@ export class ChatService {
       idempotencyKey === undefined ? randomIdentity() : derivedIdentity(keySecret, service, idempotencyKey);
     const id =
       idempotencyKey === undefined ? randomRecordId() : derivedCreateId(keySecret, service, idempotencyKey);
-    const record = createRecord(parsed.value, { id, service, identity, obfuscator, replyTo: callerId });
+    const record = createRecord(parsed.value, {
+      id,
+      service,
+      identity,
+      obfuscator,
+      replyTo: callerId,
+      address: follower?.address,
+    });
+    follower?.begin(record);
     const answer = await this.call(record, identity);
     this.logPushProblem(answer, {
       chatService: service,
@@ -91,26 +110,26 @@ export class ChatService {
     return answer.body.statusCode === 1 ? { ...answer, body: { ...answer.body, chatId: '' } } : answer;
   }
 
-  /** An operation of `operations`: its form in, its answer out. */
-  async onSession(request: SessionRequest & { fields: FormFields }): Promise<Answer> {
+  /** An operation of `operations`, or one that is none of REST's: its form in, its answer out. */
+  async onSession(request: SessionRequest & { fields: FormFields; parse?: ParseCall }): Promise<Answer> {
     const { operation, service, chatId, fields, idempotencyKey } = request;
-    const known = operations.get(operation);
-    if (!known) return notFoundAnswer();
+    const parse: ParseCall | undefined = request.parse ?? operations.get(operation)?.parse;
+    if (!parse) return notFoundAnswer();
     const caller = { operation, service, chatId, idempotencyKey, ...credentialsIn(fields) };
-    return this.perform(caller, (envelope) => known.parse(envelope, fields));
+    return this.perform(caller, (envelope) => parse(envelope, fields));
   }
 
   /** Judges who asks, makes the record and waits for its reply. */
   async perform(
     caller: SessionCaller,
-    parse: (envelope: RequestEnvelope) => Parsed<RequestRecord>,
+    parse: (envelope: RequestEnvelope) => Parsed<CallRecord>,
   ): Promise<Answer> {
     const { service, chatId, userId, secureKey, operation, idempotencyKey } = caller;
     if (!SERVICE_PATTERN.test(service)) return notFoundAnswer();
     if (!TOKEN_PATTERN.test(chatId)) return sessionFailureAnswer('unknown-session', { chatId });
     if (userId === undefined || secureKey === undefined) return sessionFailureAnswer('bad-key', { chatId });
     if (!TOKEN_PATTERN.test(userId)) return sessionFailureAnswer('unknown-participant', { chatId });
-    const keyHash = keyHashOf(secureKey);
+    const keyHash = keyHashOf(this.plainKey(secureKey, { chatId, userId }));
     const id =
       idempotencyKey === undefined
         ? randomRecordId()
@@ -126,6 +145,12 @@ export class ChatService {
     const parsed = parse(envelope);
     if (parsed.kind === 'invalid') return invalidAnswer(parsed, chatId);
     return this.call(parsed.value, { sessionId: chatId, userId, secureKey });
+  }
+
+  /** CometD clients know the obfuscated key only; REST takes it in place of its own, for the same participant. */
+  private plainKey(given: string, { chatId, userId }: { chatId: string; userId: string }): string {
+    const content = this.options.obfuscator.decode(given);
+    return content?.sessionId === chatId && content.userId === userId ? content.secureKey : given;
   }
 
   private async call(

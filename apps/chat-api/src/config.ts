@@ -18,6 +18,12 @@ export const configSchema = z
     FLEXPUSH_REPLY_RETRY_MS: z.coerce.number().int().min(20).max(60_000).default(1_500),
     /** After this the caller hears that it may try again. */
     FLEXPUSH_REQUEST_TIMEOUT_MS: z.coerce.number().int().min(50).max(120_000).default(10_000),
+    /** CometD clients that may be connected to this process; more are refused at the handshake. */
+    FLEXPUSH_COMETD_SESSIONS_MAX: z.coerce.number().int().min(1).max(100_000).default(10_000),
+    /** How long a /meta/connect is held when there is nothing to say. */
+    FLEXPUSH_COMETD_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(300_000).default(30_000),
+    /** A CometD client that does not connect again within this is gone, and pushes to its device begin. */
+    FLEXPUSH_COMETD_MAX_INTERVAL_MS: z.coerce.number().int().min(500).max(300_000).default(10_000),
     /** All replicas must have the same; from it come the obfuscated keys and the ids of idempotent chat requests. */
     FLEXPUSH_KEY_SECRET: z
       .string('is required, at least 32 characters')

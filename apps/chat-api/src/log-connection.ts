@@ -22,6 +22,8 @@ export class LogConnection {
       callerId: string;
       calls: Omit<CallsOptions, 'shardCount'>;
       optionWatch: OptionWatch;
+      /** A notification for a CometD client; returns the answer to it. */
+      onCometPush: (text: string) => string | undefined;
       log: Logger;
     },
   ) {}
@@ -45,6 +47,10 @@ export class LogConnection {
     const calls = new SessionCalls(appender, { ...this.options.calls, shardCount });
     // Before the first append: the server handles what one connection sends in order, so no reply can be missed.
     bus.subscribe(subjects.reply(callerId), (message) => calls.accept(message.text()));
+    bus.subscribe(subjects.comet(callerId), (message) => {
+      const answer = this.options.onCometPush(message.text());
+      if (answer !== undefined) message.respond(answer);
+    });
     this.appender = appender;
     this.sessionCalls = calls;
     await optionsRead;

@@ -44,7 +44,10 @@ export class RequestJournal {
   }
 }
 
+/** What is no path below a chat: its beginning, and that of CometD's notifications. */
+const otherOperations = new Set(['requestChat', 'requestNotifications']);
+
 /** Label values are a closed set, whatever paths strangers try. */
 function knownOperation(operation: string): string {
-  return isOperation(operation) ? operation : 'unknown';
+  return otherOperations.has(operation) || isOperation(operation) ? operation : 'unknown';
 }

@@ -51,4 +51,14 @@ export const chatServiceOptions: readonly OptionSpec[] = [
     readBy: ['fold'],
     meaning: 'As default_chat_endpoint, for one service.',
   },
+  {
+    sections: ['chat'],
+    name: 'enable_notification_mode',
+    type: { kind: 'boolean' },
+    default: 'false',
+    since: '8.5.109.05',
+    readBy: ['chat-api'],
+    meaning:
+      'CometD clients may connect; pushEnabled must contain comet as well. Those that are connected stay when it is switched off.',
+  },
 ];

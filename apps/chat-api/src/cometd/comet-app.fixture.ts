@@ -1,0 +1,266 @@
+import type { CallClock, CallOutcome, CallRecord } from '@flexpush/actor-runtime';
+import {
+  cometPushAnswerSchema,
+  internalRecordSchema,
+  type ChatEvent,
+  type ChatResponse,
+  type FoldReply,
+  type OptionValues,
+  type RecordOf,
+} from '@flexpush/contracts';
+import { createLogger, Operations, readConfig, serviceModule } from '@flexpush/process';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { CometD, Message } from 'cometd';
+import * as cometdLibrary from 'cometd';
+import { adapt } from 'cometd-nodejs-client';
+import { chatApiParts } from '../chat-api';
+import type { CallPort } from '../chat-service';
+import { configSchema } from '../config';
+import { ChatMetrics } from '../metrics';
+import { RequestGate } from '../request-gate';
+import type { Cometd } from './cometd';
+
+export const SECRET = 'a secret of forty characters, for tests.';
+export const CALLER_ID = 'chat-api-1-abc';
+export const CHANNEL = '/service/chatV2/support-web';
+/** Generous: two loaded cores. */
+const WAIT_MS = 10_000;
+const PAGE_EVENTS = 500;
+
+/** Plays the sessions: keeps a transcript, answers requests, and pushes to who follows. */
+export class PlayedSessions implements CallPort {
+  readonly records: CallRecord[] = [];
+  readonly events: ChatEvent[] = [];
+  /** Where events are pushed; as the session would know it. */
+  address: string | undefined;
+  created: RecordOf<'session.create'> | undefined;
+  chatEnded = false;
+  /** Answers instead of the played session, where it returns something. */
+  intercept: (record: CallRecord) => CallOutcome | Promise<CallOutcome> | undefined = () => undefined;
+  push: (push: object) => string | undefined = () => undefined;
+
+  async call(record: CallRecord): Promise<CallOutcome> {
+    internalRecordSchema.parse(record);
+    this.records.push(record);
+    const instead = this.intercept(record);
+    return instead === undefined ? this.fold(record) : instead;
+  }
+
+  of<T extends CallRecord['type']>(type: T): Extract<CallRecord, { type: T }>[] {
+    return this.records.filter((record) => record.type === type) as Extract<CallRecord, { type: T }>[];
+  }
+
+  /** Something happens in the chat. */
+  say(text: string, fields: Partial<ChatEvent> = {}): 'taken' | 'gone' | undefined {
+    const event: ChatEvent = {
+      from: { nickname: 'Jonas', participantId: 2, type: 'Agent' },
+      index: this.events.length + 1,
+      type: 'Message',
+      text,
+      utcTime: 1_790_000_000_000,
+      ...fields,
+    };
+    this.events.push(event);
+    return this.pushEvent(event);
+  }
+
+  pushEvent(event: ChatEvent | undefined): 'taken' | 'gone' | undefined {
+    if (this.address === undefined || !this.created) return undefined;
+    const { sessionId, userId } = this.created;
+    const clientId = this.address.split('/')[1];
+    const { chatEnded } = this;
+    const answer = this.push({ v: 1, clientId, sessionId, userId, alias: '204', chatEnded, event });
+    return answer === undefined ? undefined : cometPushAnswerSchema.parse(JSON.parse(answer)).status;
+  }
+
+  private fold(record: CallRecord): CallOutcome {
+    switch (record.type) {
+      case 'session.create':
+        this.created = record;
+        this.address = record.address;
+        this.say('', { type: 'ParticipantJoined', from: mira });
+        return answered({ nextPosition: 1 });
+      case 'request.follow':
+        this.address = record.address;
+        return this.page(record.transcriptPosition);
+      case 'request.refresh':
+        return this.page(record.transcriptPosition);
+      case 'request.away':
+        if (this.address === record.address) this.address = undefined;
+        return answered({});
+      case 'request.send':
+        this.say(record.text, { from: mira });
+        return answered({});
+      case 'request.startTyping':
+        this.say(record.text ?? '', { from: mira, type: 'TypingStarted' });
+        return answered({});
+      case 'request.disconnect':
+        this.chatEnded = true;
+        this.say('', { from: mira, type: 'ParticipantLeft' });
+        return answered({ chatEnded: true });
+      default:
+        return answered({});
+    }
+  }
+
+  private page(position = 1): CallOutcome {
+    const from = Math.max(position, 1);
+    const messages = this.events.slice(from - 1, from - 1 + PAGE_EVENTS);
+    return answered({ nextPosition: from + messages.length, chatEnded: this.chatEnded }, messages);
+  }
+}
+
+const mira = { nickname: 'Mira', participantId: 1, type: 'Client' } as const;
+
+export function answered(reply: Partial<FoldReply>, messages: ChatEvent[] = []): CallOutcome {
+  return {
+    kind: 'answered',
+    answer: {
+      alias: '204',
+      reply: { outcome: 'ok', chatEnded: false, monitored: false, ...reply },
+      messages,
+    },
+  };
+}
+
+export interface CometApp {
+  app: NestFastifyApplication;
+  cometd: Cometd;
+  url: string;
+  gate: RequestGate;
+  operations: Operations;
+  sessions: PlayedSessions;
+  /** Of the option bucket; undefined while it is not read. */
+  values: OptionValues | undefined;
+  isConnected: boolean;
+  close(): Promise<void>;
+}
+
+export const SWITCHED_ON = { 'chat/enable_notification_mode': 'true' };
+
+/** chat-api as it runs, over played sessions. */
+export async function startCometApp(env: Record<string, string> = {}, clock?: CallClock): Promise<CometApp> {
+  const config = readConfig(configSchema, { FLEXPUSH_KEY_SECRET: SECRET, ...env });
+  const nodeId = 'chat-api-1';
+  const log = createLogger({ service: 'chat-api', nodeId, level: 'fatal' });
+  const operations = new Operations({ service: 'chat-api', nodeId });
+  const gate = new RequestGate(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX);
+  const metrics = new ChatMetrics(operations.registry, () => gate.inFlight());
+  const state: Omit<CometApp, 'app' | 'cometd' | 'url' | 'close'> = {
+    gate,
+    operations,
+    sessions: new PlayedSessions(),
+    values: SWITCHED_ON,
+    isConnected: true,
+  };
+  const parts = chatApiParts(
+    { config, log, operations, nodeId, incarnation: 'abc' },
+    {
+      callerId: CALLER_ID,
+      metrics,
+      gate,
+      calls: () => (started.isConnected ? started.sessions : undefined),
+      options: () => started.values,
+      ...(clock ? { clock } : {}),
+    },
+  );
+  const app = await NestFactory.create<NestFastifyApplication>(
+    serviceModule(parts, operations),
+    parts.adapter,
+    {
+      logger: false,
+      abortOnError: false,
+    },
+  );
+  const started: CometApp = {
+    ...state,
+    app,
+    cometd: parts.cometd,
+    url: '',
+    close: () => app.close(),
+  };
+  await parts.configure(app);
+  await app.listen(0, '127.0.0.1');
+  started.url = `${await app.getUrl()}/genesys/cometd`;
+  return started;
+}
+
+export type Transport = 'websocket' | 'long-polling';
+type Data = ChatResponse;
+
+interface Waiter {
+  isMet: () => boolean;
+  resolve: () => void;
+}
+
+const Client = (cometdLibrary as unknown as { CometD: new () => CometD }).CometD;
+
+/** A customer's web application: the CometD project's own client, and what arrived at it. */
+export class CometClient {
+  readonly cometd: CometD;
+  readonly received: Message[] = [];
+  private waiters: Waiter[] = [];
+
+  constructor(transport: Transport, url: string, channel = CHANNEL) {
+    adapt();
+    this.cometd = new Client();
+    for (const other of this.cometd.getTransportTypes())
+      if (other !== transport) this.cometd.unregisterTransport(other);
+    this.cometd.configure({ url, logLevel: 'warn', backoffIncrement: 50 });
+    this.cometd.addListener(channel, (message) => {
+      this.received.push(message);
+      this.look();
+    });
+    // Their own words for it are on the console else.
+    for (const level of ['_warn', '_info', '_debug'] as const)
+      Object.assign(this.cometd, { [level]: () => undefined });
+  }
+
+  handshake(): Promise<Message> {
+    return new Promise((resolve) => this.cometd.handshake(resolve));
+  }
+
+  publish(data: unknown, channel = CHANNEL): Promise<Message> {
+    return new Promise((resolve) => this.cometd.publish(channel, data as object, resolve));
+  }
+
+  /** Publishes an operation and resolves with its reply on the channel. */
+  async operate(operation: string, fields: object = {}): Promise<Data> {
+    const ack = await this.publish({ operation, ...fields });
+    if (ack.successful !== true) throw new Error(`not acknowledged: ${JSON.stringify(ack)}`);
+    const isReply = (message: Message) => message.id === ack.id;
+    await this.until(`the reply to ${operation}`, () => this.received.some(isReply));
+    return (this.received.find(isReply) as Message).data as Data;
+  }
+
+  /** Positions in the order of their arrival. */
+  indexes(): number[] {
+    return this.events().map(({ index }) => index ?? 0);
+  }
+
+  events(): ChatEvent[] {
+    return this.received.flatMap(({ data }) => (data as Data).messages);
+  }
+
+  async until(what: string, isMet: () => boolean): Promise<void> {
+    if (isMet()) return;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`not within ${WAIT_MS} ms: ${what}`)), WAIT_MS);
+      this.waiters.push({ isMet, resolve });
+    }).finally(() => clearTimeout(timer));
+  }
+
+  disconnect(ext?: object): Promise<void> {
+    const props = ext === undefined ? {} : { ext };
+    if (this.cometd.isDisconnected()) return Promise.resolve();
+    return new Promise((resolve) => this.cometd.disconnect(props, () => resolve()));
+  }
+
+  private look(): void {
+    const met = this.waiters.filter(({ isMet }) => isMet());
+    this.waiters = this.waiters.filter((waiter) => !met.includes(waiter));
+    for (const { resolve } of met) resolve();
+  }
+}
