@@ -1,3 +1,4 @@
+export { CometClient, type CometTransport } from './comet-client';
 export { damaged, hostileBytes, hostileText, hostileValue, watchUncaught } from './hostile';
 export { freePort, redisCommand, startNats, startRedis, startStack, waitHttpReady } from '@flexpush/stack';
 export type {

@@ -3,7 +3,6 @@ import {
   cometPushAnswerSchema,
   internalRecordSchema,
   type ChatEvent,
-  type ChatResponse,
   type FoldReply,
   type OptionValues,
   type RecordOf,
@@ -11,9 +10,6 @@ import {
 import { createLogger, Operations, readConfig, serviceModule } from '@flexpush/process';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { CometD, Message } from 'cometd';
-import * as cometdLibrary from 'cometd';
-import { adapt } from 'cometd-nodejs-client';
 import { chatApiParts } from '../chat-api';
 import type { CallPort } from '../chat-service';
 import { configSchema } from '../config';
@@ -24,8 +20,6 @@ import type { Cometd } from './cometd';
 export const SECRET = 'a secret of forty characters, for tests.';
 export const CALLER_ID = 'chat-api-1-abc';
 export const CHANNEL = '/service/chatV2/support-web';
-/** Generous: two loaded cores. */
-const WAIT_MS = 10_000;
 const PAGE_EVENTS = 500;
 
 /** Plays the sessions: keeps a transcript, answers requests, and pushes to who follows. */
@@ -184,83 +178,4 @@ export async function startCometApp(env: Record<string, string> = {}, clock?: Ca
   await app.listen(0, '127.0.0.1');
   started.url = `${await app.getUrl()}/genesys/cometd`;
   return started;
-}
-
-export type Transport = 'websocket' | 'long-polling';
-type Data = ChatResponse;
-
-interface Waiter {
-  isMet: () => boolean;
-  resolve: () => void;
-}
-
-const Client = (cometdLibrary as unknown as { CometD: new () => CometD }).CometD;
-
-/** A customer's web application: the CometD project's own client, and what arrived at it. */
-export class CometClient {
-  readonly cometd: CometD;
-  readonly received: Message[] = [];
-  private waiters: Waiter[] = [];
-
-  constructor(transport: Transport, url: string, channel = CHANNEL) {
-    adapt();
-    this.cometd = new Client();
-    for (const other of this.cometd.getTransportTypes())
-      if (other !== transport) this.cometd.unregisterTransport(other);
-    this.cometd.configure({ url, logLevel: 'warn', backoffIncrement: 50 });
-    this.cometd.addListener(channel, (message) => {
-      this.received.push(message);
-      this.look();
-    });
-    // Their own words for it are on the console else.
-    for (const level of ['_warn', '_info', '_debug'] as const)
-      Object.assign(this.cometd, { [level]: () => undefined });
-  }
-
-  handshake(): Promise<Message> {
-    return new Promise((resolve) => this.cometd.handshake(resolve));
-  }
-
-  publish(data: unknown, channel = CHANNEL): Promise<Message> {
-    return new Promise((resolve) => this.cometd.publish(channel, data as object, resolve));
-  }
-
-  /** Publishes an operation and resolves with its reply on the channel. */
-  async operate(operation: string, fields: object = {}): Promise<Data> {
-    const ack = await this.publish({ operation, ...fields });
-    if (ack.successful !== true) throw new Error(`not acknowledged: ${JSON.stringify(ack)}`);
-    const isReply = (message: Message) => message.id === ack.id;
-    await this.until(`the reply to ${operation}`, () => this.received.some(isReply));
-    return (this.received.find(isReply) as Message).data as Data;
-  }
-
-  /** Positions in the order of their arrival. */
-  indexes(): number[] {
-    return this.events().map(({ index }) => index ?? 0);
-  }
-
-  events(): ChatEvent[] {
-    return this.received.flatMap(({ data }) => (data as Data).messages);
-  }
-
-  async until(what: string, isMet: () => boolean): Promise<void> {
-    if (isMet()) return;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`not within ${WAIT_MS} ms: ${what}`)), WAIT_MS);
-      this.waiters.push({ isMet, resolve });
-    }).finally(() => clearTimeout(timer));
-  }
-
-  disconnect(ext?: object): Promise<void> {
-    const props = ext === undefined ? {} : { ext };
-    if (this.cometd.isDisconnected()) return Promise.resolve();
-    return new Promise((resolve) => this.cometd.disconnect(props, () => resolve()));
-  }
-
-  private look(): void {
-    const met = this.waiters.filter(({ isMet }) => isMet());
-    this.waiters = this.waiters.filter((waiter) => !met.includes(waiter));
-    for (const { resolve } of met) resolve();
-  }
 }

@@ -1,13 +1,12 @@
 import { KeyObfuscator } from '../obfuscated-key';
+import { CometClient, type CometTransport as Transport } from '@flexpush/testkit';
 import {
   CALLER_ID,
-  CometClient,
   SECRET,
   startCometApp,
   PlayedSessions,
   SWITCHED_ON,
   type CometApp,
-  type Transport,
 } from './comet-app.fixture';
 
 let comet: CometApp;
