@@ -1,4 +1,5 @@
 import { errorCodes, type CallReply, type ChatResponse, type StatusCode } from '@flexpush/contracts';
+import type { Readable } from 'node:stream';
 import type { Invalid } from './field-parser';
 
 /** What goes back over HTTP. `outcome` is a word for metrics and logs. */
@@ -7,6 +8,8 @@ export interface Answer {
   outcome: string;
   body: ChatResponse;
   headers?: Record<string, string>;
+  /** Sent in place of the body: a file. */
+  content?: { name: string; sizeBytes: number; stream: Readable };
 }
 
 interface Failure {

@@ -8,13 +8,17 @@ import { systemClock } from './clock';
 import { Cometd } from './cometd/cometd';
 import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
+import { fileController, uploadRoute } from './file-controller';
+import { FileService, type FileStorePort } from './file-service';
 import { acceptForms, createAdapter } from './http-edge';
 import { LogConnection } from './log-connection';
 import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
 import { OptionWatch } from './option-watch';
 import { RequestGate } from './request-gate';
+import { RequestDesk } from './request-desk';
 import { RequestJournal } from './request-journal';
+import { TransferDesk } from './transfer-desk';
 
 /** The HTTP side over any way to the sessions. */
 export function chatApiParts(
@@ -24,6 +28,8 @@ export function chatApiParts(
     metrics: ChatMetrics;
     gate: RequestGate;
     calls: () => CallPort | undefined;
+    /** Undefined while it is not there yet. */
+    files?: () => FileStorePort | undefined;
     /** The live option values; undefined while they are not read yet. */
     options?: () => OptionValues | undefined;
     clock?: CallClock;
@@ -41,6 +47,13 @@ export function chatApiParts(
     calls: backend.calls,
     log,
   });
+  const files = new FileService({ chats: service, store: backend.files ?? (() => undefined), log });
+  const transfers = new TransferDesk({
+    transfersMax: config.FLEXPUSH_FILE_TRANSFERS_MAX,
+    idleTimeoutMs: config.FLEXPUSH_FILE_IDLE_TIMEOUT_MS,
+    timeoutMs: config.FLEXPUSH_FILE_TIMEOUT_MS,
+  });
+  backend.metrics.watchTransfers(() => transfers.inFlight());
   const { callerId, gate, clock = systemClock, options = () => undefined } = backend;
   const { registry } = context.operations;
   const cometd = new Cometd({
@@ -57,15 +70,16 @@ export function chatApiParts(
   });
   return {
     adapter: createAdapter(requestBytesMax),
-    controllers: [chatController(appName)],
+    controllers: [chatController(appName), fileController(appName)],
     providers: [
       { provide: ChatService, useValue: service },
-      { provide: RequestGate, useValue: backend.gate },
-      { provide: RequestJournal, useValue: journal },
+      { provide: FileService, useValue: files },
+      { provide: RequestDesk, useValue: new RequestDesk(backend.gate, journal) },
+      { provide: TransferDesk, useValue: transfers },
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],
     configure: async (app) => {
-      acceptForms(app, requestBytesMax);
+      acceptForms(app, { requestBytesMax, streamed: new Set([uploadRoute(appName)]) });
       await cometd.serve(app);
     },
     cometd,
@@ -105,6 +119,7 @@ export async function buildChatApi(context: ServiceContext<ChatApiConfig>): Prom
     metrics,
     gate,
     calls: () => connection.calls(),
+    files: () => connection.files(),
     options: () => (optionWatch.check() === true ? optionWatch.values() : undefined),
   });
   return {

@@ -14,6 +14,12 @@ export const configSchema = z
     FLEXPUSH_REQUEST_BYTES_MAX: z.coerce.number().int().min(200).max(1_048_576).default(32_768),
     /** Requests that may be under way at once; more are refused with 503. */
     FLEXPUSH_REQUESTS_IN_FLIGHT_MAX: z.coerce.number().int().min(1).max(100_000).default(4_096),
+    /** Uploads and downloads of files at once; more are refused with 503. */
+    FLEXPUSH_FILE_TRANSFERS_MAX: z.coerce.number().int().min(1).max(10_000).default(64),
+    /** A transfer that has not moved for this long is broken off. */
+    FLEXPUSH_FILE_IDLE_TIMEOUT_MS: z.coerce.number().int().min(100).max(600_000).default(30_000),
+    /** A transfer that takes longer is broken off. */
+    FLEXPUSH_FILE_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(86_400_000).default(600_000),
     /** How long to wait for a reply before the record is appended again; the wait doubles each time. */
     FLEXPUSH_REPLY_RETRY_MS: z.coerce.number().int().min(20).max(60_000).default(1_500),
     /** After this the caller hears that it may try again. */

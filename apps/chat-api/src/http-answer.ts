@@ -4,7 +4,38 @@ import { failure, invalidAnswer, notFoundAnswer, unsupportedMediaTypeAnswer, typ
 
 export function sendAnswer(reply: FastifyReply, answer: Answer): void {
   if (answer.headers) void reply.headers(answer.headers);
+  const { content } = answer;
+  if (content) {
+    void reply
+      .code(answer.status)
+      .type('application/octet-stream')
+      .headers({
+        'content-length': content.sizeBytes,
+        'content-disposition': attachment(content.name),
+        // The content is a stranger's: no browser may take it for a page of ours.
+        'x-content-type-options': 'nosniff',
+        'cache-control': 'private, no-store',
+      })
+      .send(content.stream);
+    return;
+  }
   void reply.code(answer.status).type('application/json; charset=utf-8').send(answer.body);
+}
+
+const EXTENDED_VALUE_CHARACTER = /[A-Za-z0-9!#$&+.^_`|~-]/;
+
+/** The name in UTF-8 (RFC 6266, RFC 5987), and in ASCII for who cannot read that. */
+export function attachment(name: string): string {
+  const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
+  const utf8 = [...Buffer.from(name, 'utf8')]
+    .map((byte) => {
+      const character = String.fromCharCode(byte);
+      return EXTENDED_VALUE_CHARACTER.test(character)
+        ? character
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    })
+    .join('');
+  return `attachment; filename="${ascii}"; filename*=UTF-8''${utf8}`;
 }
 
 /** HTTP's own failures in the contract's shape (CONTRACT 1.6). Undefined: not the client's fault. */

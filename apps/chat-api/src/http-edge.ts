@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -42,22 +42,64 @@ function answerBrokenHttp(error: { code?: string }, socket: Socket, requestBytes
   );
 }
 
-/** Forms are the only media types; everything else is a 415 by Fastify. */
-export function acceptForms(app: NestFastifyApplication, requestBytesMax: number): void {
-  const options = { bodyLimit: requestBytesMax };
+/**
+ * Forms are the only media types; everything else is a 415 by Fastify. The multipart forms of `streamed` routes are left
+ * unread: their `body` is the request itself.
+ */
+export function acceptForms(
+  app: NestFastifyApplication,
+  options: { requestBytesMax: number; streamed: ReadonlySet<string> },
+): void {
+  const { requestBytesMax, streamed } = options;
   app.useBodyParser(
     'application/x-www-form-urlencoded',
-    options,
+    { bodyLimit: requestBytesMax },
     (_request: FastifyRequest, body: Buffer, done: ParserDone) => {
       done(null, parseUrlEncoded(body.toString('utf8')));
     },
   );
-  app.useBodyParser(
-    'multipart/form-data',
-    options,
-    (request: FastifyRequest, body: Buffer, done: ParserDone) => {
-      done(null, parseMultipart(body, request.headers['content-type'] ?? ''));
-    },
-  );
-  app.getHttpAdapter().getInstance().removeContentTypeParser(['application/json', 'text/plain']);
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.addContentTypeParser('multipart/form-data', (request, payload, done) => {
+    if (streamed.has(request.routeOptions.url ?? '')) {
+      done(null, payload);
+      return;
+    }
+    readWhole(payload, requestBytesMax, (error, body) => {
+      done(error, body && parseMultipart(body, request.headers['content-type'] ?? ''));
+    });
+  });
+  fastify.removeContentTypeParser(['application/json', 'text/plain']);
+}
+
+/** As Fastify reads a body when it is asked to: it leaves one that is too large alone. */
+function readWhole(
+  payload: IncomingMessage,
+  bytesMax: number,
+  done: (error: Error | null, body?: Buffer) => void,
+): void {
+  const tooLarge = () => done(Object.assign(new Error('the body is too large'), { statusCode: 413 }));
+  if (Number(payload.headers['content-length'] ?? 0) > bytesMax) {
+    tooLarge();
+    return;
+  }
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  const take = (part: Buffer) => {
+    parts.push(part);
+    bytes += part.length;
+    if (bytes <= bytesMax) return;
+    stop();
+    payload.pause();
+    tooLarge();
+  };
+  const end = () => {
+    stop();
+    done(null, Buffer.concat(parts));
+  };
+  const fail = (error: Error) => {
+    stop();
+    done(Object.assign(error, { statusCode: 400 }));
+  };
+  const stop = () => payload.off('data', take).off('end', end).off('error', fail);
+  payload.on('data', take).on('end', end).on('error', fail);
 }

@@ -1,6 +1,6 @@
 import { SessionCalls, type CallsOptions } from '@flexpush/actor-runtime';
 import { subjects } from '@flexpush/contracts';
-import { connectBus, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
+import { connectBus, FileStore, LogAppender, waitForShardCount } from '@flexpush/nats-bus';
 import type { CheckResult, Logger } from '@flexpush/process';
 import type { OptionWatch } from './option-watch';
 
@@ -14,6 +14,7 @@ export class LogConnection {
   private bus: OpenBus | undefined;
   private appender: LogAppender | undefined;
   private sessionCalls: SessionCalls | undefined;
+  private fileStore: FileStore | undefined;
 
   constructor(
     private readonly options: {
@@ -33,6 +34,11 @@ export class LogConnection {
     return this.sessionCalls;
   }
 
+  /** Undefined until NATS is there. */
+  files(): FileStore | undefined {
+    return this.fileStore;
+  }
+
   async open(): Promise<void> {
     const { natsUrl, nodeId, callerId, log } = this.options;
     const bus = await connectBus({
@@ -42,6 +48,7 @@ export class LogConnection {
     });
     this.bus = bus;
     const optionsRead = this.options.optionWatch.open(bus);
+    this.fileStore = await FileStore.open(bus);
     const shardCount = await waitForShardCount(bus);
     const appender = new LogAppender(bus, { writerId: callerId });
     const calls = new SessionCalls(appender, { ...this.options.calls, shardCount });

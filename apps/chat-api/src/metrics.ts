@@ -10,7 +10,10 @@ export class ChatMetrics {
   private readonly appendedAgain: Counter;
   private readonly replies: Counter<'problem'>;
 
-  constructor(registry: Registry, inFlight: () => number) {
+  constructor(
+    private readonly registry: Registry,
+    inFlight: () => number,
+  ) {
     const registers = [registry];
     this.requests = new Counter({
       name: 'flexpush_chat_requests_total',
@@ -40,6 +43,17 @@ export class ChatMetrics {
       name: 'flexpush_chat_requests_in_flight',
       help: 'Requests under way.',
       registers,
+      collect() {
+        this.set(inFlight());
+      },
+    });
+  }
+
+  watchTransfers(inFlight: () => number): void {
+    new Gauge({
+      name: 'flexpush_chat_file_transfers_in_flight',
+      help: 'Uploads and downloads of files under way.',
+      registers: [this.registry],
       collect() {
         this.set(inFlight());
       },

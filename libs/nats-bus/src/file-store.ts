@@ -35,7 +35,7 @@ const CHUNKS_UNSTORED_MAX = 4;
 /** Chunks fetched at once by a download. */
 const CHUNKS_FETCHED_MAX = 4;
 const PUBLISH_TIMEOUT_MS = 5_000;
-const FETCH_EXPIRES_MS = 5_000;
+const FETCH_EXPIRES_MS = 3_000;
 /** A reader slower than this between two fetches has gone. */
 const CONSUMER_INACTIVE_MS = 120_000;
 const NO_MESSAGE = 10_037;

@@ -1,0 +1,235 @@
+import { BOUNDS } from '@flexpush/contracts';
+import { Busboy, type BusboyInstance } from '@fastify/busboy';
+import { PassThrough, pipeline, Readable } from 'node:stream';
+import { FORM_FIELDS_MAX, TOO_MANY_FIELDS, type FormFields } from './form';
+
+export interface UploadedFile {
+  name: string;
+  /** To be read to its end, or destroyed. Throws `UploadError` when the upload breaks off. */
+  content: Readable;
+}
+
+export type FormStart =
+  | { kind: 'file'; file: UploadedFile; fields: FormFields }
+  | { kind: 'invalid'; advice: string }
+  /** No memory is left for uploads that send the file first. */
+  | { kind: 'busy' };
+
+/** The client sent something that is no upload, or stopped sending. */
+export class UploadError extends Error {
+  readonly code = 'UPLOAD';
+  readonly retryable = false;
+}
+
+/** Memory for files that come before their credentials; shared by all uploads of a process. */
+export class SpoolBudget {
+  private taken = 0;
+
+  constructor(private readonly bytesMax: number) {}
+
+  take(bytes: number): boolean {
+    if (this.taken + bytes > this.bytesMax) return false;
+    this.taken += bytes;
+    return true;
+  }
+
+  free(bytes: number): void {
+    this.taken -= bytes;
+  }
+}
+
+/** The default limit of a file: with it every file may come first. */
+export const SPOOL_BYTES_MAX = 2_097_152;
+/** Of all uploads at once. */
+export const SPOOLED_BYTES_MAX = 4 * SPOOL_BYTES_MAX;
+const FIELD_BYTES_MAX = BOUNDS.userDataValueChars * 4;
+/** Of all fields of an upload; more would not fit into a record anyway. */
+const FIELDS_BYTES_MAX = BOUNDS.recordBytes;
+const HEADER_BYTES_MAX = 8_192;
+/** Small, so that what waits between the socket and the store stays small. */
+const HIGH_WATER_BYTES = 65_536;
+const FILE_FIELD = 'file';
+/** Line ends and the like would go into headers and logs. */
+// eslint-disable-next-line no-control-regex
+const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/g;
+
+/**
+ * One `multipart/form-data` body with a file, read as it comes.
+ *
+ * U1. The content of the file is read only as fast as it is taken.
+ * U2. `begin` gives the file once the needed fields are known. Where they stand behind the file, at most
+ *     SPOOL_BYTES_MAX of it wait in memory, and SPOOLED_BYTES_MAX of all; a longer one is told to send them first.
+ * U3. When the body breaks off, whoever waits or reads hears of it.
+ */
+export class UploadForm {
+  private readonly fields = new Map<string, string>();
+  private readonly started: Promise<FormStart>;
+  private readonly ended: Promise<void>;
+  private start!: (start: FormStart) => void;
+  private failStart!: (error: UploadError) => void;
+  private finish!: () => void;
+  private failEnd!: (error: UploadError) => void;
+  private readonly parser: BusboyInstance | undefined;
+  private file: Readable | undefined;
+  private problem: string | undefined;
+  private fieldBytes = 0;
+  private spooledBytes = 0;
+
+  constructor(
+    private readonly body: Readable,
+    contentType: string,
+    private readonly options: { needed: readonly string[]; budget: SpoolBudget },
+  ) {
+    this.started = new Promise((resolve, reject) => {
+      this.start = resolve;
+      this.failStart = reject;
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.finish = resolve;
+      this.failEnd = reject;
+    });
+    // Nobody may be waiting when it breaks off.
+    this.started.catch(() => undefined);
+    this.ended.catch(() => undefined);
+    this.parser = this.open(contentType);
+    if (this.parser) this.read(this.parser);
+    else this.refuse('the multipart form names no boundary');
+  }
+
+  begin(): Promise<FormStart> {
+    return this.started;
+  }
+
+  /** After the content was read: all fields, those behind the file too. */
+  async end(): Promise<{ kind: 'fields'; fields: FormFields } | { kind: 'invalid'; advice: string }> {
+    await this.ended;
+    return this.problem === undefined
+      ? { kind: 'fields', fields: this.fields }
+      : { kind: 'invalid', advice: this.problem };
+  }
+
+  /** Ends it, wherever it is: whoever reads hears the reason. What is left of the body stays unread. */
+  fail(reason: string, cause?: unknown): void {
+    const error = new UploadError(reason, { cause });
+    this.file?.destroy(error);
+    this.failStart(error);
+    this.failEnd(error);
+  }
+
+  /** Lets go of the body, and gives back the memory of a file that came first. */
+  close(): void {
+    if (this.parser) this.body.unpipe(this.parser);
+    this.file?.destroy();
+    this.options.budget.free(this.spooledBytes);
+    this.spooledBytes = 0;
+  }
+
+  /** By hand, because a pipeline would destroy the request, and with it the way back for the answer. */
+  private read(parser: BusboyInstance): void {
+    const { body } = this;
+    body.once('error', (error) => this.fail('the request broke off', error));
+    body.once('close', () => {
+      if (!body.readableEnded) this.fail('the request broke off');
+    });
+    parser.once('error', (error: unknown) => {
+      body.unpipe(parser);
+      this.fail('the multipart form cannot be read', error);
+    });
+    parser.once('finish', () => {
+      if (!this.file) this.refuse('a part "file" with a file name is required');
+      this.finish();
+    });
+    body.pipe(parser);
+  }
+
+  private open(contentType: string): BusboyInstance | undefined {
+    let parser: BusboyInstance;
+    try {
+      parser = new Busboy({
+        headers: { 'content-type': contentType },
+        fileHwm: HIGH_WATER_BYTES,
+        highWaterMark: HIGH_WATER_BYTES,
+        limits: {
+          files: 1,
+          fields: FORM_FIELDS_MAX,
+          parts: FORM_FIELDS_MAX + 1,
+          fieldSize: FIELD_BYTES_MAX,
+          headerPairs: 32,
+          headerSize: HEADER_BYTES_MAX,
+        },
+      });
+    } catch {
+      // It throws for a content type without a boundary only.
+      return undefined;
+    }
+    parser.on('field', (name, value, _nameTruncated, isTruncated) =>
+      this.takeField(name, value, isTruncated),
+    );
+    parser.on('file', (field, stream, name) => this.takeFile(field, stream as Readable, name));
+    // Whatever it says after the first error.
+    parser.on('error', () => undefined);
+    parser.on('fieldsLimit', () => this.refuse(TOO_MANY_FIELDS));
+    parser.on('partsLimit', () => this.refuse(TOO_MANY_FIELDS));
+    parser.on('filesLimit', () => this.refuse('one file may be uploaded at a time'));
+    return parser;
+  }
+
+  private takeField(name: string | undefined, value: string, isTruncated: boolean | undefined): void {
+    if (name === undefined) this.refuse('a part of the multipart form has no name');
+    else if (isTruncated || (this.fieldBytes += Buffer.byteLength(value)) > FIELDS_BYTES_MAX)
+      this.refuse(`${name.slice(0, 80)} is too long`);
+    else this.fields.set(name, value);
+  }
+
+  private takeFile(field: string | undefined, stream: Readable, name: string | undefined): void {
+    stream.on('error', () => undefined);
+    this.file = stream;
+    const shown = name?.replace(CONTROL_CHARACTERS, '').trim() ?? '';
+    const problem =
+      field !== FILE_FIELD
+        ? 'the file must be the part "file"'
+        : shown === ''
+          ? 'the file has no name'
+          : shown.length > BOUNDS.fileNameChars
+            ? `the name of the file may have at most ${BOUNDS.fileNameChars} characters`
+            : undefined;
+    if (problem !== undefined) {
+      this.refuse(problem);
+      stream.resume();
+      return;
+    }
+    if (this.options.needed.every((needed) => this.fields.has(needed)))
+      this.start({ kind: 'file', file: { name: shown, content: stream }, fields: this.fields });
+    else void this.spool(shown, stream).catch((error: unknown) => this.fail('the request broke off', error));
+  }
+
+  /** Keeps a file that came before its credentials until all is read. */
+  private async spool(name: string, stream: Readable): Promise<void> {
+    const parts: Buffer[] = [];
+    for await (const part of stream as AsyncIterable<Buffer>) {
+      if (this.spooledBytes + part.length > SPOOL_BYTES_MAX) {
+        this.refuse(
+          `of a file that comes before ${this.options.needed.join(' and ')} at most ${SPOOL_BYTES_MAX} bytes are taken; send them before the file`,
+        );
+        return;
+      }
+      if (!this.options.budget.take(part.length)) {
+        this.start({ kind: 'busy' });
+        return;
+      }
+      this.spooledBytes += part.length;
+      parts.push(part);
+    }
+    await this.ended;
+    const content = new PassThrough({ highWaterMark: HIGH_WATER_BYTES });
+    this.file = content;
+    pipeline(Readable.from(parts), content, () => undefined);
+    this.start({ kind: 'file', file: { name, content }, fields: this.fields });
+  }
+
+  /** A refusal before the file is the answer; one behind it waits for `end`. */
+  private refuse(advice: string): void {
+    this.problem ??= advice;
+    this.start({ kind: 'invalid', advice });
+  }
+}
