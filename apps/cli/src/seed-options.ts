@@ -3,6 +3,7 @@ import { connectBus, openOptionStore } from '@flexpush/nats-bus';
 
 /** As in the page's sample configuration. */
 const FIRST_VALUES = [
+  ['chat', 'enable_notification_mode', 'true'],
   ['push', 'pushEnabled', 'comet, customhttp'],
   ['push', 'customhttp.message', 'You have a new chat event'],
 ] as const;

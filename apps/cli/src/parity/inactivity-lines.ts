@@ -83,10 +83,11 @@ export const inactivityLines: readonly ParityLine[] = [
         ],
         { GCTI_Chat_AsyncMode: 'true' },
         async (customer) => {
+          await target.call(customer, 'send', { message: 'Hello?' });
           const answer = await afterSilence(target, customer, 3_000);
           return difference(
             kinds(answer),
-            ['ParticipantJoined', 'IdleAlert', 'IdleClose', 'ParticipantLeft'],
+            ['ParticipantJoined', 'Message', 'IdleAlert', 'IdleClose', 'ParticipantLeft'],
             'messages',
           );
         },

@@ -109,6 +109,7 @@ async function judgeOwn(given: ParityOptions, onLine: (line: JudgedLine) => void
           ['settings', 'flex-push-on-join', 'true'],
           ['settings', 'flex-push-resend-delay', String(OWN_RESEND_DELAY_S)],
           ['push', 'pushEnabled', 'comet, customhttp'],
+          ['chat', 'enable_notification_mode', 'true'],
           ['push', 'customhttp.url', receiver.url],
         ],
       },
