@@ -18,6 +18,7 @@ const sections = [
   ['client-file-transfer', 'Files'],
   ['chat', 'Chat services'],
   ['push', 'Delivery'],
+  ['gms', 'HTTP client of the GMS nodes'],
 ];
 
 /** Whose value is in force after a change, and from when. */

@@ -15,6 +15,8 @@ import { isClean, readImport, type ImportedLine } from './options-import';
 import { printJson, printLine, printTable } from './output';
 import { withBus, withTarget, type TargetOptions } from './target';
 
+const CELL_CHARS_MAX = 80;
+
 interface OptionsCommandOptions extends TargetOptions {
   readonly json?: boolean;
 }
@@ -94,13 +96,24 @@ function rowsOf(values: OptionValues): { section: string; spec: OptionSpec; valu
   });
 }
 
+/** What is set of a secret is never printed: terminals and pipelines keep what they show. */
+function shown(spec: OptionSpec, value: string | undefined): string | undefined {
+  return value !== undefined && spec.type.kind === 'secret' ? '(set, hidden)' : value;
+}
+
+/** In a table certificates and localizations are only told from each other; `get` shows them whole. */
+function clipped(value: string): string {
+  const line = value.replace(/\s+/g, ' ');
+  return line.length > CELL_CHARS_MAX ? `${line.slice(0, CELL_CHARS_MAX)}...` : line;
+}
+
 async function list(given: OptionsCommandOptions): Promise<void> {
   const rows = rowsOf(await withStore(given, (store) => Promise.resolve(store.values())));
   if (given.json) {
     const options = rows.map(({ section, spec, value }) => ({
       section,
       name: spec.name,
-      value: value ?? spec.default ?? null,
+      value: shown(spec, value) ?? spec.default ?? null,
       isSet: value !== undefined,
       default: spec.default ?? null,
       range: describeRange(spec.type),
@@ -114,7 +127,7 @@ async function list(given: OptionsCommandOptions): Promise<void> {
     rows.map(({ section, spec, value }) => [
       section,
       spec.name,
-      value ?? spec.default ?? '-',
+      clipped(shown(spec, value) ?? spec.default ?? '-'),
       spec.default ?? '-',
       describeRange(spec.type),
       spec.meaning,
@@ -135,7 +148,7 @@ async function get(at: { section: string; name: string }, given: OptionsCommandO
   const stored = await withStore(given, (store) =>
     Promise.resolve(store.values()[optionKey(at.section, at.name)]),
   );
-  const value = stored ?? spec.default ?? null;
+  const value = shown(spec, stored) ?? spec.default ?? null;
   if (given.json) printJson({ ...at, value, isSet: stored !== undefined, default: spec.default ?? null });
   else printLine(value ?? '(not set)');
 }
@@ -149,8 +162,9 @@ async function set(
   const early = checkOption(section, name, asked.value);
   if (early.kind === 'refused') throw new Error(early.reason);
   await withStore(given, (store) => store.set(section, name, asked.value));
-  if (given.json) printJson({ section, name, value: early.value });
-  else printLine(`${section}/${name} = ${early.value}`);
+  const value = shown(early.spec, early.value);
+  if (given.json) printJson({ section, name, value });
+  else printLine(`${section}/${name} = ${value}`);
 }
 
 async function unset(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {

@@ -107,6 +107,6 @@ export class NodeMetrics {
 
 /** `http-503` becomes `http-5xx` and `connection-ECONNREFUSED` becomes `connection`, so that labels stay few. */
 function causeOf(reason: string): string {
-  if (reason.startsWith('connection-')) return 'connection';
+  for (const cause of ['connection', 'authorization']) if (reason.startsWith(`${cause}-`)) return cause;
   return reason.replace(/^http-(\d)\d*$/, 'http-$1xx');
 }

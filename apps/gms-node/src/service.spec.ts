@@ -14,7 +14,14 @@ import {
   type OptionStore,
 } from '@flexpush/nats-bus';
 import { createLogger, Operations, readConfig, serviceModule, type ServiceParts } from '@flexpush/process';
-import { startReceiver, startTestNats, type Receiver, type TestNats } from '@flexpush/testkit';
+import {
+  createTestAuthority,
+  FcmEndpoint,
+  startReceiver,
+  startTestNats,
+  type Receiver,
+  type TestNats,
+} from '@flexpush/testkit';
 import { Test } from '@nestjs/testing';
 import { configSchema } from './config';
 import { GmsNode } from './gms-node';
@@ -32,6 +39,7 @@ beforeAll(async () => {
   options = await openOptionStore(bus);
   receiver = await startReceiver();
   await options.set('push', 'customhttp.url', `${receiver.url}/push`);
+  await options.set('push', 'pushEnabled', 'comet, customhttp, fcm, ios');
 });
 
 afterAll(async () => {
@@ -162,7 +170,12 @@ it('wires NATS to HTTP: heartbeat, dispatch, POST, result, old terms, repeats', 
   await bus.flush();
   const node = await startNode('gms-1');
   const [first] = await beats.until(stateSeen('gms-1', 'ready'));
-  expect(first).toMatchObject({ group: 'blue', types: ['customhttp'], queued: 0, inFlight: 0 });
+  expect(first).toMatchObject({
+    group: 'blue',
+    types: ['customhttp', 'fcm', 'ios', 'comet'],
+    queued: 0,
+    inFlight: 0,
+  });
   expect(node.operations.readiness()).toMatchObject({ ready: true });
 
   expect(await dispatch('gms-1', [trigger('a', 1), trigger('b', 1)], 5)).toEqual({
@@ -208,6 +221,51 @@ it('options changed while it runs hold for the next POST', async () => {
   expect(other.posts[0]?.path).toBe('/debug');
   await node.stop();
   await other.close();
+  results.stop();
+});
+
+it('delivers to FCM with a token of the service account, and reports a device that is gone', async () => {
+  const authority = await createTestAuthority();
+  const fcm = await FcmEndpoint.start(await authority.issue());
+  const results = resultsInbox();
+  for (const [name, value] of Object.entries({
+    'fcm.service-account': fcm.serviceAccount,
+    'fcm.endpoint': fcm.url,
+    'fcm.token-url': fcm.tokenUrl,
+    'fcm.ca': authority.cert,
+    'fcm.title': 'Support chat',
+    'fcm.body': '{nickname} wrote',
+  }))
+    expect(await options.set('push', name, value)).toMatchObject({ kind: 'ok' });
+  const node = await startNode('gms-fcm');
+  const event = {
+    from: { nickname: 'Jonas', participantId: 2, type: 'Agent' },
+    index: 3,
+    type: 'Message',
+    utcTime: 1_790_000_015_000,
+  };
+  const plain = (n: number) => ({ ...trigger('fcm', n), kind: 'plain', deviceType: 'fcm', event });
+  await dispatch('gms-fcm', [plain(1)]);
+  await results.until((seen) => outcomes(seen)['fcm:U:1'] !== undefined);
+  expect(outcomes(results.seen)).toEqual({ 'fcm:U:1': 'delivered' });
+  expect(fcm.pushes[0]?.path).toBe('/v1/projects/test-project/messages:send');
+  expect(fcm.pushes[0]?.body).toEqual({
+    message: {
+      token: 'device-fcm',
+      notification: { title: 'Support chat', body: 'Jonas wrote' },
+      data: { chatId: 'fcm', type: 'Message', index: '3' },
+      android: { priority: 'HIGH' },
+    },
+  });
+  fcm.answer = {
+    status: 404,
+    body: { error: { status: 'NOT_FOUND', details: [{ errorCode: 'UNREGISTERED' }] } },
+  };
+  await dispatch('gms-fcm', [plain(2)]);
+  await results.until((seen) => outcomes(seen)['fcm:U:2'] !== undefined);
+  expect(outcomes(results.seen)['fcm:U:2']).toBe('gone');
+  await node.stop();
+  await fcm.close();
   results.stop();
 });
 

@@ -1,14 +1,20 @@
 import { nodeIdSchema, subjects } from '@flexpush/contracts';
 import {
+  createApnsProvider,
+  createCometProvider,
+  createFcmProvider,
   customhttpProvider,
   Delivery,
   DispatchDesk,
+  Http2Channel,
   HttpChannel,
   NODE_BOUNDS,
   RefusalLog,
   ResultBatcher,
   TermRegister,
   WakeGuard,
+  type HttpChannelOptions,
+  type Provider,
 } from '@flexpush/delivery';
 import { connectBus, LeaseStore, openOptionStore, waitFor, type OptionStore } from '@flexpush/nats-bus';
 import type { ServiceContext, ServiceParts } from '@flexpush/process';
@@ -19,8 +25,6 @@ import { NodeMetrics } from './node-metrics';
 
 type Context = ServiceContext<GmsNodeConfig>;
 type NodeBus = Awaited<ReturnType<typeof connectBus>>;
-
-const providers = [customhttpProvider];
 
 /** Monotonic, in milliseconds. */
 const nowMs = () => performance.now();
@@ -95,7 +99,8 @@ function assemble(
     setTimer,
     dropped: (count) => metrics.dropResults(count),
   });
-  const delivery = createDelivery({ config, log, metrics, terms, results });
+  const providers = createProviders({ config, log, bus });
+  const delivery = createDelivery({ config, log, metrics, terms, results, providers });
   metrics.watch(delivery);
   const desk = new DispatchDesk({
     nowMs,
@@ -123,28 +128,50 @@ function assemble(
   return { node, delivery, heartbeat, terms };
 }
 
+/** A further way of delivering is one more entry here. */
+function createProviders(parts: {
+  config: Readonly<GmsNodeConfig>;
+  log: Context['log'];
+  bus: NodeBus;
+}): Provider[] {
+  const { config, log, bus } = parts;
+  const epochMs = () => Date.now();
+  return [
+    customhttpProvider,
+    createFcmProvider({ nowMs: epochMs, log }),
+    createApnsProvider({
+      nowMs: epochMs,
+      openHttp2: (connection) => new Http2Channel(connection, channelOptions(config)),
+    }),
+    createCometProvider(bus),
+  ];
+}
+
+function channelOptions(config: Readonly<GmsNodeConfig>): HttpChannelOptions {
+  return {
+    nowMs,
+    connectionsMax: config.FLEXPUSH_GMS_CONNECTIONS_MAX,
+    connectTimeoutMs: config.FLEXPUSH_GMS_CONNECT_TIMEOUT_MS,
+    answerTimeoutMs: config.FLEXPUSH_GMS_ANSWER_TIMEOUT_MS,
+    exchangeTimeoutMs: config.FLEXPUSH_GMS_EXCHANGE_TIMEOUT_MS,
+  };
+}
+
 function createDelivery(parts: {
   config: Readonly<GmsNodeConfig>;
   log: Context['log'];
   metrics: NodeMetrics;
   terms: TermRegister;
   results: ResultBatcher;
+  providers: readonly Provider[];
 }): Delivery {
-  const { config, log, metrics, terms, results } = parts;
-  const connectionsMax = config.FLEXPUSH_GMS_CONNECTIONS_MAX;
+  const { config, log, metrics, terms, results, providers } = parts;
   return new Delivery(
     {
       nowMs,
       providers,
       log,
-      openChannel: (origin) =>
-        new HttpChannel(origin, {
-          nowMs,
-          connectionsMax,
-          connectTimeoutMs: config.FLEXPUSH_GMS_CONNECT_TIMEOUT_MS,
-          answerTimeoutMs: config.FLEXPUSH_GMS_ANSWER_TIMEOUT_MS,
-          exchangeTimeoutMs: config.FLEXPUSH_GMS_EXCHANGE_TIMEOUT_MS,
-        }),
+      openChannel: (_origin, connection) => new HttpChannel(connection, channelOptions(config)),
       isDeposed: (shard, term) => terms.isDeposed(shard, term),
       settled: ({ job, shard, actorId }, { outcome, reason }, from) => {
         metrics.settle({ outcome, reason }, from);
@@ -153,7 +180,7 @@ function createDelivery(parts: {
       attempted: (attempt) => metrics.post(attempt),
     },
     {
-      connectionsMax,
+      connectionsMax: config.FLEXPUSH_GMS_CONNECTIONS_MAX,
       queueMax: config.FLEXPUSH_GMS_QUEUE_MAX,
       destinationsMax: config.FLEXPUSH_GMS_DESTINATIONS_MAX,
       deadTimeoutMs: config.FLEXPUSH_DEAD_TIMEOUT_MS,

@@ -16,3 +16,4 @@ export * from './redaction';
 export * from './redis-url';
 export * from './subjects';
 export * from './user-data';
+export { PUSH_BODY_CHARS, PUSH_TITLE_CHARS } from './options-push';

@@ -10,7 +10,7 @@ export type OptionType =
   | { kind: 'secret'; maxChars: number };
 
 export interface OptionSpec {
-  /** `settings`, `chat`, `chat.<service>`, `push` or `push.provider.<name>`; the last parts of the two wild ones are free. */
+  /** `settings`, `chat`, `chat.<service>`, `push`, `push.provider.<name>` and others; the last parts of the two wild ones are free. */
   sections: readonly string[];
   name: string;
   type: OptionType;
@@ -18,6 +18,8 @@ export interface OptionSpec {
   default?: string;
   since: string;
   meaning: string;
+  /** What a value that fits the type must be besides, in words without the value; undefined when it is good. */
+  problem?: (value: string) => string | undefined;
   /**
    * Who reads it: the fold (by a log record), GMS nodes or chat-api (from the watched bucket). Nobody: it is accepted
    * because configurations have it, and changes nothing; `meaning` says why.

@@ -65,38 +65,42 @@ export function checkOption(section: string, name: string, raw: string): OptionC
       kind: 'refused',
       reason: `section "${section.slice(0, 128)}" may have letters, digits, "_", "-" and single "." between them only, at most 128`,
     };
+  const checked = checkType(spec, raw);
+  const problem = checked === undefined ? describeRange(spec.type) : spec.problem?.(checked);
+  if (checked !== undefined && problem === undefined) return { kind: 'ok', value: checked, spec };
+  // A secret that was refused is still one, and this text is logged.
+  const shown = spec.type.kind === 'secret' ? 'the value' : JSON.stringify(raw.slice(0, 80));
+  return { kind: 'refused', reason: `${section}/${name}: ${shown} is not valid; it must be ${problem}` };
+}
+
+/** The value as it is stored, or undefined when it does not fit the type. */
+function checkType(spec: OptionSpec, raw: string): string | undefined {
   const value = raw.trim();
-  const refuse = (bound = ''): OptionCheck => ({
-    kind: 'refused',
-    reason: `${section}/${name}: ${JSON.stringify(raw.slice(0, 80))} is not valid; it must be ${describeRange(spec.type)}${bound}`,
-  });
   switch (spec.type.kind) {
     case 'boolean': {
       const lower = value.toLowerCase();
-      return lower === 'true' || lower === 'false' ? { kind: 'ok', value: lower, spec } : refuse();
+      return lower === 'true' || lower === 'false' ? lower : undefined;
     }
     case 'integer': {
       const number = Number(value);
       return /^\d{1,10}$/.test(value) && number >= spec.type.min && number <= spec.type.max
-        ? { kind: 'ok', value: String(number), spec }
-        : refuse();
+        ? String(number)
+        : undefined;
     }
     case 'subset': {
       const allowed = spec.type.of;
       const parts = listOf(value);
-      return parts.every((part) => allowed.includes(part))
-        ? { kind: 'ok', value: [...new Set(parts)].join(', '), spec }
-        : refuse();
+      return parts.every((part) => allowed.includes(part)) ? [...new Set(parts)].join(', ') : undefined;
     }
     case 'choice':
-      return spec.type.of.includes(value) ? { kind: 'ok', value, spec } : refuse();
+      return spec.type.of.includes(value) ? value : undefined;
     case 'text':
     case 'secret':
-      return raw.length <= spec.type.maxChars ? { kind: 'ok', value: raw, spec } : refuse();
+      return raw.length <= spec.type.maxChars ? raw : undefined;
     case 'url': {
       const url = URL.canParse(value) ? new URL(value) : undefined;
       const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
-      return isHttp && value.length <= BOUNDS.urlChars ? { kind: 'ok', value, spec } : refuse();
+      return isHttp && value.length <= BOUNDS.urlChars ? value : undefined;
     }
     default:
       return spec.type satisfies never;

@@ -36,3 +36,9 @@ export const FAILURE_LOG_INTERVAL_MS = 1_000;
 export const CONNECTION_IDLE_MAX_MS = 1_000;
 /** Bytes of an answer that are read; the rest is not waited for, because only the status matters. */
 export const ANSWER_BYTES_MAX = 65_536;
+/** Bytes of an answer that are kept for providers that judge by it. */
+export const ANSWER_KEPT_BYTES = 4_096;
+/** Access tokens that are kept, one per service account and way to it. */
+export const TOKEN_SOURCES_MAX = 64;
+/** For a chat-api to take a notification for one of its CometD clients. */
+export const COMET_TIMEOUT_MS = 2_000;

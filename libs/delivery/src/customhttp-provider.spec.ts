@@ -1,7 +1,6 @@
 import type { PushJob } from '@flexpush/contracts';
-import type { Target } from './provider';
 import type { OptionValues } from '@flexpush/contracts';
-import { customhttpProvider } from './customhttp-provider';
+import { customhttpProvider, type CustomhttpTarget } from './customhttp-provider';
 
 const options = {
   'push/customhttp.url': 'http://receiver.test:8080/a?b=c',
@@ -16,7 +15,8 @@ const target = (provider: string | undefined, debug = false) =>
 it('the default provider is the section push', () => {
   expect(target(undefined)).toEqual({
     kind: 'target',
-    origin: 'http://receiver.test:8080',
+    destination: 'http://receiver.test:8080',
+    connection: { origin: 'http://receiver.test:8080' },
     path: '/a?b=c',
     headers: ['content-type', 'application/json;charset=UTF-8'],
     message: 'default text',
@@ -25,11 +25,14 @@ it('the default provider is the section push', () => {
 
 it('a named provider wins over push, and takes from push what it does not have', () => {
   expect(target('other')).toMatchObject({
-    origin: 'https://other.test',
+    destination: 'https://other.test',
     path: '/o',
     message: 'default text',
   });
-  expect(target('texts')).toMatchObject({ origin: 'http://receiver.test:8080', message: 'text of texts' });
+  expect(target('texts')).toMatchObject({
+    destination: 'http://receiver.test:8080',
+    message: 'text of texts',
+  });
 });
 
 it('credentials in the url become basic authorization and are not part of the destination', () => {
@@ -52,7 +55,7 @@ it('an unknown provider is not delivered to the default one', () => {
 
 it('debug takes the debug options and nothing from the production ones', () => {
   const found = target(undefined, true);
-  expect(found).toMatchObject({ origin: 'http://debug.test', path: '/' });
+  expect(found).toMatchObject({ destination: 'http://debug.test', path: '/' });
   expect(found).not.toHaveProperty('message');
 });
 
@@ -90,14 +93,15 @@ it('writes the fixed text for a trigger whose payload was not asked for (CONTRAC
     obfuscatedKey: 'k',
     chatEnded: false,
   } as PushJob;
-  const target: Target = {
+  const target: CustomhttpTarget = {
     kind: 'target',
-    origin: 'http://a',
+    destination: 'http://a',
+    connection: { origin: 'http://a' },
     path: '/',
     headers: [],
     message: 'You have a new chat event',
   };
-  expect(customhttpProvider.body(job, { alias: '1', target })).toBe(
+  expect(customhttpProvider.request(job, { alias: '1', target }).body).toBe(
     '{"deviceId":"dev-7","message":"You have a new chat event"}',
   );
 });

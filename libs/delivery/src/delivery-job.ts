@@ -25,4 +25,5 @@ export const reasons = {
   tooOld: 'older-than-dead-timeout',
   deposed: 'older-term',
   draining: 'draining',
+  notEnabled: 'type-not-enabled',
 } as const;

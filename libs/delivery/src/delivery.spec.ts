@@ -47,7 +47,11 @@ const bounds: DeliveryBounds = {
   breakerFailuresMax: 3,
   breakerProbeAfterMs: 1_000,
 };
-const defaultOptions: OptionValues = { [optionKey('push', 'customhttp.url')]: 'http://receiver.test/push' };
+const enabled = { [optionKey('push', 'pushEnabled')]: 'comet, customhttp' };
+const defaultOptions: OptionValues = {
+  ...enabled,
+  [optionKey('push', 'customhttp.url')]: 'http://receiver.test/push',
+};
 
 class Bench {
   nowMs = 0;
@@ -409,7 +413,10 @@ describe('bounds (I9)', () => {
           `http://receiver-${i}.test/push`,
         ]),
       );
-      const bench = new Bench({ destinationsMax: 512, connectionsMax: 128, queueMax: 100_000 }, urls);
+      const bench = new Bench(
+        { destinationsMax: 512, connectionsMax: 128, queueMax: 100_000 },
+        { ...enabled, ...urls },
+      );
       const jobs = (i: number) =>
         Array.from({ length: 200 }, (_, n) => job(`s${i}-${n}`, 1, { provider: `p${i}` }));
       for (let i = 0; i < hanging; i++) bench.offer(...jobs(i));
@@ -527,7 +534,13 @@ describe('failures', () => {
   });
 
   it.each([
-    { name: 'no url', options: {}, more: {}, reason: 'no-url-configured' },
+    { name: 'no url', options: enabled, more: {}, reason: 'no-url-configured' },
+    {
+      name: 'a device type that is not enabled',
+      options: { ...defaultOptions, [optionKey('push', 'pushEnabled')]: 'comet' },
+      more: {},
+      reason: 'type-not-enabled',
+    },
     {
       name: 'debug without a debug url',
       options: defaultOptions,
@@ -553,10 +566,22 @@ describe('failures', () => {
     expect(bench.lines('delivery.failed')).toEqual([expect.objectContaining({ logId: '09900', reason })]);
   });
 
+  it('a type that is disabled while its jobs wait is not delivered to any more', () => {
+    const bench = new Bench({ connectionsMax: 1 });
+    bench.offer(plain('a', 1), plain('b', 1));
+    bench.delivery.useOptions({ ...defaultOptions, [optionKey('push', 'pushEnabled')]: '' });
+    bench.answer();
+    expect(bench.open).toEqual([]);
+    expect(bench.results.at(-1)).toEqual(['b:U:1', 'failed', 'type-not-enabled']);
+  });
+
   it('changed options hold at once, for waiting jobs too', () => {
     const bench = new Bench({ connectionsMax: 1 });
     bench.offer(plain('a', 1), plain('b', 1));
-    bench.delivery.useOptions({ [optionKey('push', 'customhttp.url')]: 'http://other.test/x?y=1' });
+    bench.delivery.useOptions({
+      ...enabled,
+      [optionKey('push', 'customhttp.url')]: 'http://other.test/x?y=1',
+    });
     bench.answer();
     expect(bench.open.map(({ origin, post }) => [origin, post.path])).toEqual([
       ['http://other.test', '/x?y=1'],

@@ -1,4 +1,4 @@
-import { readOption, subscriptionOf, type OptionValues, type PushJob } from '@flexpush/contracts';
+import { listOf, readOption, subscriptionOf, type OptionValues, type PushJob } from '@flexpush/contracts';
 import {
   DESTINATION_IDLE_MS,
   FLIGHTS_SHARED_MAX,
@@ -7,6 +7,7 @@ import {
   type DeliveryBounds,
 } from './bounds';
 import { CircuitBreaker, type Admission } from './circuit-breaker';
+import type { HttpConnection } from './connection';
 import { reasons, type DeliveryJob, type JobResult } from './delivery-job';
 import { Destination, type Subscription } from './destination';
 import { FailureLog, shownDeviceId, type DeliveryLogger } from './failure-log';
@@ -18,7 +19,7 @@ import { RecentMap } from './recent-map';
 export interface DeliveryPorts {
   /** A monotonic clock: setting the wall clock must not make jobs old or young. */
   nowMs: () => number;
-  openChannel: (origin: string) => Channel;
+  openChannel: (origin: string, connection: HttpConnection) => Channel;
   /** Whether a newer owner of the shard has been heard of. */
   isDeposed: (shard: number, term: number) => boolean;
   /** A job has its result. `known` results are answers to a repeated id: nothing happened but the answer. */
@@ -36,6 +37,8 @@ interface TriggerMarks {
 }
 
 interface Flight {
+  provider: Provider;
+  target: Target;
   delivery: DeliveryJob;
   subscription: Subscription;
   destination: Destination;
@@ -76,6 +79,7 @@ export class Delivery {
   private readonly targets = new Map<string, Target | NoTarget>();
   private readonly providers = new Map<string, Provider>();
   private options: OptionValues = {};
+  private enabledTypes: ReadonlySet<string> = new Set();
   private sequential = false;
   private queuedJobs = 0;
   private flights = 0;
@@ -104,8 +108,8 @@ export class Delivery {
 
   /** For metrics: each destination with its breaker. */
   destinationStates(): { origin: string; breaker: CircuitBreaker['status']; inFlight: number }[] {
-    return [...this.destinations.values()].map(({ origin, breaker, inFlight }) => ({
-      origin,
+    return [...this.destinations.values()].map(({ name, breaker, inFlight }) => ({
+      origin: name,
       breaker: breaker.status,
       inFlight,
     }));
@@ -115,6 +119,7 @@ export class Delivery {
   useOptions(options: OptionValues): void {
     this.options = options;
     this.targets.clear();
+    this.enabledTypes = new Set(listOf(readOption(options, ['push'], 'pushEnabled')));
     this.sequential = readOption(options, ['push'], 'delivery-mode') === 'sequential';
     this.startAll(this.ports.nowMs());
   }
@@ -301,23 +306,25 @@ export class Delivery {
       }
       const target = this.targetOf(delivery.job);
       // The options may have changed while it waited.
-      if (target.kind === 'no-target' || target.origin !== destination.origin) {
+      const isStill = target.kind === 'target' && target.destination === destination.name;
+      if (!isStill || !this.enabledTypes.has(delivery.job.deviceType)) {
         this.lineUp(subscription, nowMs);
         return;
       }
       this.dequeue(subscription);
       const admission = destination.breaker.admit(nowMs);
       if (admission !== 'refused') {
-        this.fly({ delivery, subscription, destination, admission, startedAtMs: nowMs }, target);
+        const provider = this.providerOf(delivery.job);
+        this.fly({ provider, target, delivery, subscription, destination, admission, startedAtMs: nowMs });
         return;
       }
-      this.settle(delivery, { outcome: 'failed', reason: reasons.breakerOpen }, nowMs, destination.origin);
+      this.settle(delivery, { outcome: 'failed', reason: reasons.breakerOpen }, nowMs, destination.name);
     }
     this.forgetIfDone(subscription);
   }
 
-  private fly(flight: Flight, target: Target): void {
-    const { delivery, subscription, destination } = flight;
+  private fly(flight: Flight): void {
+    const { provider, target, delivery, subscription, destination } = flight;
     const { job } = delivery;
     subscription.status = 'flying';
     destination.inFlight += 1;
@@ -327,10 +334,8 @@ export class Delivery {
       const marks = this.marksOf(subscription.key, flight.startedAtMs);
       this.marks.set(subscription.key, { withdrawnN: marks.withdrawnN, startedN: job.n }, flight.startedAtMs);
     }
-    const body = this.providerOf(job).body(job, { alias: delivery.alias, target });
-    destination.channel.post({ path: target.path, headers: target.headers, body }, (outcome) =>
-      this.land(flight, outcome),
-    );
+    const post = provider.request(job, { alias: delivery.alias, target });
+    destination.channel.post(post, (outcome) => this.land(flight, outcome));
   }
 
   private land(flight: Flight, outcome: PostOutcome): void {
@@ -340,11 +345,11 @@ export class Delivery {
     destination.usedAtMs = nowMs;
     this.flights -= 1;
     this.judge(flight, outcome, nowMs);
-    const result = resultOf(outcome);
+    const result = flight.provider.judge?.(outcome, flight.target) ?? resultOf(outcome);
     const tookMs = nowMs - flight.startedAtMs;
-    this.ports.attempted?.({ destination: destination.origin, outcome, tookMs });
+    this.ports.attempted?.({ destination: destination.name, outcome, tookMs });
     if (this.ports.log.isLevelEnabled('debug')) this.logAttempt(flight, result, tookMs);
-    this.settle(delivery, result, nowMs, destination.origin);
+    this.settle(delivery, result, nowMs, destination.name);
     subscription.status = 'idle';
     if (subscription.queue.length > 0) this.lineUp(subscription, nowMs);
     else this.forgetIfDone(subscription);
@@ -353,16 +358,18 @@ export class Delivery {
   }
 
   private judge(flight: Flight, outcome: PostOutcome, nowMs: number): void {
-    const { breaker, origin } = flight.destination;
+    const { breaker, name } = flight.destination;
     const before = breaker.status;
     if (outcome.kind === 'answered') breaker.succeeded();
-    else breaker.failed(flight.admission, nowMs);
+    // A missing token says nothing of the destination, and has a back-off of its own.
+    else if (outcome.cause !== 'authorization' || flight.admission === 'probe')
+      breaker.failed(flight.admission, nowMs);
     if (before === 'closed' && breaker.status === 'open') {
       const code = outcome.kind === 'unreached' ? outcome.code : undefined;
-      this.ports.log.warn({ destination: origin, code }, 'destination.unreachable');
+      this.ports.log.warn({ destination: name, code }, 'destination.unreachable');
     }
     if (before !== 'closed' && breaker.status === 'closed')
-      this.ports.log.info({ destination: origin }, 'destination.reachable-again');
+      this.ports.log.info({ destination: name }, 'destination.reachable-again');
   }
 
   private logAttempt(flight: Flight, result: JobResult, tookMs: number): void {
@@ -378,7 +385,7 @@ export class Delivery {
         position: job.kind === 'trigger' ? job.position : job.event?.index,
         shard,
         term,
-        destination: flight.destination.origin,
+        destination: flight.destination.name,
         outcome: result.outcome,
         reason: result.reason,
         waitedMs: flight.startedAtMs - receivedAtMs,
@@ -392,7 +399,8 @@ export class Delivery {
     const { job } = delivery;
     this.present.delete(job.id);
     if (result.outcome !== 'returned') this.remembered.set(job.id, result, nowMs);
-    if (result.outcome === 'failed')
+    // A CometD client that has gone is no failure: its events wait for it.
+    if (result.outcome === 'failed' || (result.outcome === 'gone' && job.deviceType !== 'comet'))
       this.failureLog.failed({ job, destination, reason: result.reason ?? 'unknown' }, nowMs);
     this.ports.settled(delivery, result, 'new');
   }
@@ -429,27 +437,33 @@ export class Delivery {
 
   /** The destination, or the word why there is none. */
   private destinationOf(job: PushJob, nowMs: number): Destination | string {
-    if (!this.providers.has(job.deviceType)) return reasons.unsupportedType;
+    const provider = this.providers.get(job.deviceType);
+    if (provider === undefined) return reasons.unsupportedType;
+    if (!this.enabledTypes.has(job.deviceType)) return reasons.notEnabled;
     const target = this.targetOf(job);
     if (target.kind === 'no-target') return target.reason;
-    const known = this.destinations.get(target.origin);
+    const known = this.destinations.get(target.destination);
     if (known !== undefined) return known;
     if (this.destinations.size >= this.bounds.destinationsMax && !this.closeLongestIdle())
       return reasons.tooManyDestinations;
     const { breakerFailuresMax: failuresMax, breakerProbeAfterMs: probeAfterMs } = this.bounds;
     const breaker = new CircuitBreaker({ failuresMax, probeAfterMs });
-    const opened = new Destination(target.origin, this.ports.openChannel(target.origin), breaker, nowMs);
-    this.destinations.set(target.origin, opened);
+    const openHttp = () => this.ports.openChannel(target.connection.origin, target.connection);
+    const channel = provider.open?.(target, openHttp) ?? openHttp();
+    const opened = new Destination(target.destination, channel, breaker, nowMs);
+    this.destinations.set(target.destination, opened);
     return opened;
   }
 
   private targetOf(job: PushJob): Target | NoTarget {
-    const key = `${job.deviceType} ${job.debug} ${job.provider ?? ''}`;
+    const { provider, debug } = job;
+    const ways = this.providerOf(job);
+    const route = ways.route?.(job);
+    const key = `${job.deviceType} ${debug} ${provider ?? ''} ${route ?? ''}`;
     const known = this.targets.get(key);
     if (known !== undefined) return known;
     if (this.targets.size >= TARGETS_MAX) this.targets.clear();
-    const { provider, debug } = job;
-    const target = this.providerOf(job).target(this.options, { provider, debug });
+    const target = ways.target(this.options, { provider, debug, ...(route === undefined ? {} : { route }) });
     this.targets.set(key, target);
     return target;
   }
@@ -466,9 +480,9 @@ export class Delivery {
   }
 
   private closeDestination(destination: Destination): void {
-    this.destinations.delete(destination.origin);
+    this.destinations.delete(destination.name);
     destination.channel.close().catch((error: unknown) => {
-      this.ports.log.warn({ destination: destination.origin, err: error }, 'destination.close-failed');
+      this.ports.log.warn({ destination: destination.name, err: error }, 'destination.close-failed');
     });
   }
 }
@@ -478,7 +492,7 @@ function resultOf(outcome: PostOutcome): JobResult {
   if (outcome.kind === 'unreached')
     return {
       outcome: 'failed',
-      reason: outcome.cause === 'timeout' ? 'timeout' : `connection-${outcome.code}`,
+      reason: outcome.cause === 'timeout' ? 'timeout' : `${outcome.cause}-${outcome.code}`,
     };
   return outcome.status >= 200 && outcome.status < 300
     ? { outcome: 'delivered' }

@@ -13,13 +13,13 @@ export interface Subscription {
   linedUpAt: number;
 }
 
-/** One origin: its way out, its breaker, and the subscriptions that wait for a permit, each with its first job. */
+/** One origin with one set of connection settings: its way out, its breaker, and the subscriptions that wait for a permit, each with its first job. */
 export class Destination {
   readonly line = new WaitingLine<Subscription>();
   inFlight = 0;
 
   constructor(
-    readonly origin: string,
+    readonly name: string,
     readonly channel: Channel,
     readonly breaker: CircuitBreaker,
     public usedAtMs: number,

@@ -95,7 +95,10 @@ class Node {
         breakerProbeAfterMs: 1_000,
       },
     );
-    this.delivery.useOptions({ [optionKey('push', 'customhttp.url')]: 'http://receiver.test/push' });
+    this.delivery.useOptions({
+      [optionKey('push', 'pushEnabled')]: 'customhttp',
+      [optionKey('push', 'customhttp.url')]: 'http://receiver.test/push',
+    });
     this.desk = new DispatchDesk({
       nowMs: () => this.nowMs,
       delivery: this.delivery,

@@ -166,6 +166,7 @@ function job(provider: string, session: string, receivedAtMs: number): DeliveryJ
   return { job: push, alias: '1', actorId: 'actor-1', shard: 3, term: 5, receivedAtMs };
 }
 
+const enabled = { [optionKey('push', 'pushEnabled')]: 'customhttp' };
 let bad: RawReceiver;
 let healthy: Receiver;
 let bench: Bench;
@@ -177,6 +178,7 @@ beforeEach(async () => {
   [healthy] = await Promise.all([startReceiver(), bad.listen()]);
   bench = new Bench();
   bench.delivery.useOptions({
+    ...enabled,
     [optionKey('push.provider.bad', 'customhttp.url')]: bad.url,
     [optionKey('push.provider.healthy', 'customhttp.url')]: `${healthy.url}/push`,
   } satisfies OptionValues);
@@ -396,7 +398,7 @@ describe('a kept connection that the receiver closes', () => {
     );
     const [port] = (await once(worker, 'message')) as [number];
     const url = `http://127.0.0.1:${port}/push`;
-    bench.delivery.useOptions({ [optionKey('push.provider.bad', 'customhttp.url')]: url });
+    bench.delivery.useOptions({ ...enabled, [optionKey('push.provider.bad', 'customhttp.url')]: url });
     expect(await bench.settled(bench.offer('bad', 1, 'first'))).toEqual(['delivered']);
     // This thread sleeps until the close has been sent: it is in the socket, and nobody has looked yet.
     worker.postMessage('close');

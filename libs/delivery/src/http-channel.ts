@@ -1,15 +1,23 @@
-import { Pool, type Dispatcher } from 'undici';
-import { ANSWER_BYTES_MAX, CONNECTION_IDLE_MAX_MS } from './bounds';
+import { Pool, ProxyAgent, type Dispatcher } from 'undici';
+import { ANSWER_BYTES_MAX, ANSWER_KEPT_BYTES, CONNECTION_IDLE_MAX_MS } from './bounds';
+import type { HttpConnection } from './connection';
 
 export interface HttpPost {
   path: string;
+  /** Names and values in turn, as undici takes them without copying. */
   headers: string[];
   body: string;
+  /** Whether the outcome tells the beginning of the answer's body. */
+  keepsAnswer?: boolean;
 }
 
-/** What became of a POST: a status, or why there is none. `code` is undici's or the system's word, e.g. ECONNREFUSED. */
+/**
+ * What became of a POST: a status, or why there is none. `code` is undici's or the system's word, e.g. ECONNREFUSED;
+ * `authorization` means that it was not sent because there is no token for it.
+ */
 export type PostOutcome =
-  { kind: 'answered'; status: number } | { kind: 'unreached'; cause: 'timeout' | 'connection'; code: string };
+  | { kind: 'answered'; status: number; answer?: string }
+  | { kind: 'unreached'; cause: 'timeout' | 'connection' | 'authorization'; code: string };
 
 /** The way to one destination. It never queues: the caller keeps no more posts in flight than there are connections. */
 export interface Channel {
@@ -35,35 +43,31 @@ export interface HttpChannelOptions {
  * halves the rate. Redirects are not followed.
  */
 export class HttpChannel implements Channel {
-  private readonly pool: Pool;
+  private readonly dispatcher: Dispatcher;
+  private readonly origin: string;
   private readonly exchanges = new Set<Exchange>();
 
   constructor(
-    origin: string,
+    to: string | HttpConnection,
     private readonly options: HttpChannelOptions,
   ) {
-    this.pool = new Pool(origin, {
-      connections: options.connectionsMax,
-      pipelining: 1,
-      connectTimeout: options.connectTimeoutMs,
-      headersTimeout: options.answerTimeoutMs,
-      bodyTimeout: options.answerTimeoutMs,
-      // The second one is for servers that name a longer time themselves.
-      keepAliveTimeout: CONNECTION_IDLE_MAX_MS,
-      keepAliveMaxTimeout: CONNECTION_IDLE_MAX_MS,
-    });
+    const connection = typeof to === 'string' ? { origin: to } : to;
+    this.origin = connection.origin;
+    this.dispatcher = openDispatcher(connection, options);
   }
 
   post(post: HttpPost, done: (outcome: PostOutcome) => void): void {
     let posting = true;
-    const exchange = new Exchange(this.options.nowMs(), (outcome) => {
+    const exchange = new Exchange(this.options.nowMs(), post.keepsAnswer === true, (outcome) => {
       this.exchanges.delete(exchange);
       // undici refuses a bad request before `dispatch` returns, when the caller has not yet noted the post.
       if (posting) queueMicrotask(() => done(outcome));
       else done(outcome);
     });
     this.exchanges.add(exchange);
-    this.pool.dispatch({ method: 'POST', path: post.path, headers: post.headers, body: post.body }, exchange);
+    const { origin } = this;
+    const { path, headers, body } = post;
+    this.dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, exchange);
     posting = false;
   }
 
@@ -77,8 +81,33 @@ export class HttpChannel implements Channel {
 
   /** Ends at once what is still under way. */
   async close(): Promise<void> {
-    await this.pool.destroy();
+    await this.dispatcher.destroy();
   }
+}
+
+function openDispatcher(connection: HttpConnection, options: HttpChannelOptions): Dispatcher {
+  const { origin, tls, proxy } = connection;
+  const answerTimeoutMs = connection.answerTimeoutMs ?? options.answerTimeoutMs;
+  const timeout = connection.connectTimeoutMs ?? options.connectTimeoutMs;
+  const pool = {
+    connections: options.connectionsMax,
+    pipelining: 1,
+    connectTimeout: timeout,
+    headersTimeout: answerTimeoutMs,
+    bodyTimeout: answerTimeoutMs,
+    // The second one is for servers that name a longer time themselves.
+    keepAliveTimeout: CONNECTION_IDLE_MAX_MS,
+    keepAliveMaxTimeout: CONNECTION_IDLE_MAX_MS,
+  };
+  if (proxy === undefined)
+    return new Pool(origin, tls === undefined ? pool : { ...pool, connect: { ...tls, timeout } });
+  return new ProxyAgent({
+    ...pool,
+    uri: proxy.url,
+    ...(proxy.authorization === undefined ? {} : { token: proxy.authorization }),
+    requestTls: { ...tls, timeout },
+    proxyTls: { timeout },
+  });
 }
 
 /** Ends an exchange from our side; never seen outside this file. */
@@ -87,24 +116,32 @@ class ExchangeTimeoutError extends Error {
   readonly retryable = false;
 }
 
-/** One POST and its answer. The status decides; the body is read only to free the connection. */
+/** One POST and its answer. The status decides; most bodies are read only to free the connection. */
 class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined;
   private status: number | undefined;
   private answerBytes = 0;
+  private readonly kept: Buffer[] | undefined;
   private settled = false;
 
   constructor(
     readonly startedAtMs: number,
+    keepsAnswer: boolean,
     private readonly done: (outcome: PostOutcome) => void,
-  ) {}
+  ) {
+    this.kept = keepsAnswer ? [] : undefined;
+  }
 
   giveUp(): void {
-    this.controller?.abort(new ExchangeTimeoutError('the exchange lasted too long'));
+    const error = new ExchangeTimeoutError('the exchange lasted too long');
+    // Without a controller it waits for a proxy that does not answer; nothing of it has been sent.
+    if (this.controller === undefined) this.settle(unreached(error));
+    else this.controller.abort(error);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.controller = controller;
+    if (this.settled) controller.abort(new ExchangeTimeoutError('the exchange was given up'));
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number): void {
@@ -113,17 +150,25 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // Copied: undici may use the memory again.
+    if (this.kept !== undefined && this.answerBytes < ANSWER_KEPT_BYTES) this.kept.push(Buffer.from(chunk));
     this.answerBytes += chunk.length;
     if (this.answerBytes > ANSWER_BYTES_MAX) controller.abort(new Error('the answer is longer than is read'));
   }
 
   onResponseEnd(): void {
-    this.settle({ kind: 'answered', status: this.status ?? 0 });
+    this.settle(this.answered(this.status ?? 0));
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     // With the status known the receiver has decided, whatever became of the rest of its answer.
-    this.settle(this.status === undefined ? unreached(error) : { kind: 'answered', status: this.status });
+    this.settle(this.status === undefined ? unreached(error) : this.answered(this.status));
+  }
+
+  private answered(status: number): PostOutcome {
+    if (this.kept === undefined) return { kind: 'answered', status };
+    const answer = Buffer.concat(this.kept).subarray(0, ANSWER_KEPT_BYTES).toString('utf8');
+    return { kind: 'answered', status, answer };
   }
 
   private settle(outcome: PostOutcome): void {
@@ -141,7 +186,8 @@ const timeoutCodes = new Set([
   'ETIMEDOUT',
 ]);
 
-function unreached(error: Error): PostOutcome {
+/** The outcome of a POST that has no answer. */
+export function unreached(error: Error): Extract<PostOutcome, { kind: 'unreached' }> {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   return { kind: 'unreached', cause: timeoutCodes.has(code) ? 'timeout' : 'connection', code };
 }

@@ -1,4 +1,5 @@
 export { CometClient, type CometTransport } from './comet-client';
+export { createTestAuthority, type TestAuthority, type TestCertificate } from './certificates';
 export { damaged, hostileBytes, hostileText, hostileValue, watchUncaught } from './hostile';
 export { freePort, redisCommand, startNats, startRedis, startStack, waitHttpReady } from '@flexpush/stack';
 export type {
@@ -10,6 +11,7 @@ export type {
   Stack,
   StackOptions,
 } from '@flexpush/stack';
+export { ApnsEndpoint, FcmEndpoint, type EndpointPush } from './push-endpoints';
 export { ManualClock, type Clock } from './manual-clock';
 export { Receiver, startReceiver, type RecordedPost } from './receiver';
 export {

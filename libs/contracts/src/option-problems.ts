@@ -1,0 +1,55 @@
+/** Checks of option values beyond their type. Each says in words what the value must be, never what stood there. */
+
+/** `kind` as it stands behind BEGIN; keys may have a word before it, such as EC. */
+export function pemProblem(kind: 'CERTIFICATE' | 'PRIVATE KEY') {
+  const block = new RegExp(
+    `-----BEGIN (?:[A-Z]+ )?${kind}-----\\s[A-Za-z0-9+/=\\s]+-----END (?:[A-Z]+ )?${kind}-----`,
+  );
+  return (value: string): string | undefined =>
+    block.test(value) && !value.includes('ENCRYPTED') ? undefined : `PEM text with a ${kind}`;
+}
+
+export function jsonObjectProblem(value: string): string | undefined {
+  return parsedObject(value) === undefined ? 'a JSON object' : undefined;
+}
+
+/** Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+export function webhookSecretProblem(value: string): string | undefined {
+  const found = /^whsec_([A-Za-z0-9+/]+)(={0,2})$/.exec(value);
+  const chars = found?.[1]?.length ?? 0;
+  const bytes = Math.floor((chars * 3) / 4);
+  const isPadded = (chars + (found?.[2]?.length ?? 0)) % 4 === 0;
+  return isPadded && bytes >= 24 && bytes <= 64 ? undefined : 'whsec_ and 24 to 64 bytes in base64';
+}
+
+const LOCALIZATION = 'JSON: language, then event, then title and body';
+
+/** The form of option `localization` (CONTRACT 3.6). */
+export function localizationProblem(value: string): string | undefined {
+  const languages = parsedObject(value);
+  if (languages === undefined) return LOCALIZATION;
+  for (const events of Object.values(languages)) {
+    if (!isObject(events)) return LOCALIZATION;
+    for (const texts of Object.values(events)) {
+      if (!isObject(texts)) return LOCALIZATION;
+      for (const [name, content] of Object.entries(texts)) {
+        if (!['title', 'body'].includes(name) || typeof content !== 'string') return LOCALIZATION;
+      }
+    }
+  }
+  return undefined;
+}
+
+function parsedObject(value: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return isObject(parsed) ? parsed : undefined;
+  } catch {
+    // The caller says what it must be.
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
