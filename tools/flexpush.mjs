@@ -12,7 +12,7 @@ const args = process.argv.slice(2);
 /** Help needs no build once there is one, and no servers ever. */
 const wantsHelp = args.length === 0 || args[0] === 'help' || args.includes('--help') || args.includes('-h');
 /** Commands that start servers of their own; the others talk to what runs already. */
-const startsServers = ['up', 'demo', 'bench', 'drill'].includes(args[0] ?? '');
+const startsServers = ['up', 'demo', 'bench', 'drill', 'parity'].includes(args[0] ?? '');
 
 try {
   if (!wantsHelp || !existsSync(entry)) await setUp({ servers: startsServers && !wantsHelp });

@@ -82,8 +82,9 @@ describe('against a running system', () => {
       logLevel: 'warn',
     });
     await setOptions([
-      ['flex-push-on-join', 'true'],
-      ['flex-push-resend-delay', '1'],
+      ['settings', 'flex-push-on-join', 'true'],
+      ['settings', 'flex-push-resend-delay', '1'],
+      ['push', 'pushEnabled', 'customhttp'],
     ]);
     const bin = join(dir, 'bin');
     mkdirSync(bin);
@@ -93,10 +94,12 @@ describe('against a running system', () => {
   });
   afterAll(() => stack?.stop());
 
-  async function setOptions(settings: readonly [name: string, value: string][]): Promise<void> {
+  async function setOptions(
+    options: readonly [section: string, name: string, value: string][],
+  ): Promise<void> {
     const bus = await connectBus({ url: stack.nats.url, name: 'drill-spec' });
     const store = await openOptionStore(bus);
-    for (const [name, value] of settings) await store.set('settings', name, value);
+    for (const [section, name, value] of options) await store.set(section, name, value);
     store.close();
     await bus.close();
   }

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printLine, printProgress, printVerdict, tableLines } from '../output';
 import { withOwnStack } from '../own-stack';
 import { PushReceiver } from '../push-receiver';
+import { cometdLines } from './cometd-lines';
 import { fileLines } from './file-lines';
 import { inactivityLines } from './inactivity-lines';
 import type { ParityLine } from './parity-line';
@@ -10,7 +11,13 @@ import { ParityTarget, Skipped, type TargetSettings } from './parity-target';
 import { pushLines } from './push-lines';
 import { restLines } from './rest-lines';
 
-const chapters = { rest: restLines, files: fileLines, push: pushLines, inactivity: inactivityLines };
+const chapters = {
+  rest: restLines,
+  files: fileLines,
+  push: pushLines,
+  cometd: cometdLines,
+  inactivity: inactivityLines,
+};
 type Chapter = keyof typeof chapters;
 
 interface ParityOptions {

@@ -1,0 +1,145 @@
+import { aText, difference, is } from './difference';
+import { BayeuxCaller } from './bayeux-caller';
+import { firstOf, type ParityLine } from './parity-line';
+import type { ParityTarget } from './parity-target';
+
+const longKey = is(
+  'a long base64 text',
+  (value) => typeof value === 'string' && /^[A-Za-z0-9+/=]{40,}$/.test(value),
+);
+
+/** A client with a chat, which listens. */
+async function chatting(target: ParityTarget, userData: Record<string, string> = {}) {
+  const client = new BayeuxCaller(target);
+  const shaken = await client.handshake();
+  if (shaken?.successful !== true) throw new Error(`the handshake failed: ${shaken?.error ?? 'no reply'}`);
+  client.listen();
+  await client.publish({ operation: 'requestChat', nickname: 'Mira', userData });
+  const reply = await client.until('reply', ({ chatId }) => chatId !== '');
+  return { client, reply, secureKey: reply.secureKey ?? '' };
+}
+
+/** One operation, and the event that it becomes. */
+function operation(name: string, data: object, event: { type: string; text?: string }): ParityLine {
+  return {
+    source: `2.2 ${name}`,
+    what: `${name} is answered on the channel, and its event comes`,
+    async judge(target) {
+      const { client, secureKey, reply } = await chatting(target);
+      const published = await client.publish({ operation: name, secureKey, ...data });
+      const answer = await client.event(event.type);
+      const found = answer.messages.find(({ type }) => type === event.type);
+      await client.disconnect();
+      return firstOf(
+        difference(published, { successful: true, channel: client.channel }, 'the acknowledgement'),
+        difference(answer, { chatId: reply.chatId, userId: aText, statusCode: 0, monitored: false }),
+        difference(found, event, 'the event'),
+      );
+    },
+  };
+}
+
+export const cometdLines: readonly ParityLine[] = [
+  {
+    source: '2.1, C1',
+    what: 'the handshake gives a client id, and the cookie BAYEUX_BROWSER',
+    async judge(target) {
+      const client = new BayeuxCaller(target);
+      const reply = await client.handshake();
+      const [connected] = await client.post({
+        channel: '/meta/connect',
+        connectionType: 'long-polling',
+        advice: { timeout: 0 },
+      });
+      await client.disconnect();
+      return firstOf(
+        difference(reply, { channel: '/meta/handshake', successful: true, clientId: aText }),
+        difference(connected, { channel: '/meta/connect', successful: true }),
+      );
+    },
+  },
+  {
+    source: '2.1',
+    what: 'an unknown client is told 402 and to handshake',
+    async judge(target) {
+      const client = new BayeuxCaller(target);
+      client.clientId = 'nobody0000000000';
+      const [reply] = await client.post({ channel: '/meta/connect', connectionType: 'long-polling' });
+      return difference(reply, { successful: false, error: /^402:/, advice: { reconnect: 'handshake' } });
+    },
+  },
+  {
+    source: '2.2 requestChat, C2, C3',
+    what: 'requestChat is answered on the channel with a key of its own',
+    async judge(target) {
+      const { client, reply } = await chatting(target);
+      const joined = await client.event('ParticipantJoined');
+      await client.disconnect();
+      return firstOf(
+        difference(reply, {
+          statusCode: 0,
+          chatId: aText,
+          userId: aText,
+          alias: /^\d+$/,
+          secureKey: longKey,
+        }),
+        difference(
+          joined.messages[0],
+          { index: 1, type: 'ParticipantJoined', from: { nickname: 'Mira' } },
+          'the event',
+        ),
+        difference(joined.nextPosition, 2, 'nextPosition'),
+      );
+    },
+  },
+  operation('sendMessage', { message: 'Grüße' }, { type: 'Message', text: 'Grüße' }),
+  operation('startTyping', { message: 'Gr' }, { type: 'TypingStarted', text: 'Gr' }),
+  operation('stopTyping', {}, { type: 'TypingStopped' }),
+  operation(
+    'pushUrl',
+    { pushUrl: 'https://example.org/' },
+    { type: 'PushUrl', text: 'https://example.org/' },
+  ),
+  operation('updateNickname', { nickname: 'Mira K.' }, { type: 'NicknameUpdated' }),
+  operation('customNotice', { message: 'looks' }, { type: 'CustomNotice', text: 'looks' }),
+  operation('disconnect', {}, { type: 'ParticipantLeft' }),
+  {
+    source: '2.2 requestNotifications',
+    what: 'a second client gets all that was said from the position it names',
+    async judge(target) {
+      const { client, secureKey } = await chatting(target);
+      await client.publish({ operation: 'sendMessage', secureKey, message: 'one' });
+      await client.event('Message');
+      await client.disconnect();
+      const back = new BayeuxCaller(target);
+      await back.handshake();
+      back.listen();
+      await back.publish({ operation: 'requestNotifications', secureKey, transcriptPosition: 2 });
+      const answer = await back.event('Message');
+      await back.disconnect();
+      return difference(answer.messages[0], { index: 2, text: 'one' }, 'the event');
+    },
+  },
+  {
+    source: '2.5, C4',
+    what: 'in the background its device is pushed to behind the position, and not before',
+    async judge(target) {
+      const { deviceId, userData } = target.pushData();
+      const { client, secureKey } = await chatting(target, userData);
+      await client.event('ParticipantJoined');
+      const before = await target.pushesAfter(deviceId, 500);
+      await client.disconnect({ ext: { transcriptPosition: '1' } });
+      const back = new BayeuxCaller(target);
+      await back.handshake();
+      await back.publish({ operation: 'sendMessage', secureKey, message: 'from elsewhere' });
+      const [push] = await target.pushesOf(deviceId, 1);
+      await back.disconnect();
+      return firstOf(
+        difference(before, 0, 'pushes while it was connected'),
+        difference(push?.body, {
+          message: { messages: [{ index: 2, type: 'Message', text: 'from elsewhere' }] },
+        }),
+      );
+    },
+  },
+];

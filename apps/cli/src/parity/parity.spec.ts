@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { JudgedLine } from './parity-command';
+
+const program = join(__dirname, '..', '..', 'dist', 'main.js');
+jest.setTimeout(240_000);
+
+interface Ended {
+  readonly code: number | null;
+  readonly result: { verdict: string; passed: number; failed: number; skipped: number; lines: JudgedLine[] };
+}
+
+function parity(args: readonly string[]): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [program, 'parity', '--json', ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.on('error', reject);
+    child.on('close', (code) => {
+      const last = stdout.trim().split('\n').at(-1) ?? '';
+      resolve({ code, result: JSON.parse(last) as Ended['result'] });
+    });
+  });
+}
+
+it('finds no line of the contract that the product does not keep', async () => {
+  const { code, result } = await parity([]);
+  expect(result.lines.filter(({ outcome }) => outcome !== 'pass')).toEqual([]);
+  expect(code).toBe(0);
+  expect(new Set(result.lines.map(({ chapter }) => chapter))).toEqual(
+    new Set(['rest', 'files', 'push', 'cometd', 'inactivity']),
+  );
+});
+
+describe('against a server that keeps nothing of it', () => {
+  let server: Server;
+  let url: string;
+
+  beforeAll(async () => {
+    // It answers, and what it says is nearly right: an old alias, no key, one event too many.
+    const body = JSON.stringify({
+      ...{
+        statusCode: 0,
+        chatId: '00021bBKRTX9M01C',
+        userId: '00A1653C92D4000F',
+        secureKey: 'k',
+        alias: '204',
+      },
+      ...{ messages: [{ index: 7, type: 'Message' }], chatEnded: false, monitored: false, nextPosition: 8 },
+    });
+    server = createServer((request, response) => {
+      request.resume().on('end', () => response.setHeader('content-type', 'application/json').end(body));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('says which lines differ and how, and skips what it cannot judge', async () => {
+    const { code, result } = await parity(['--base-url', url]);
+    expect([code, result.verdict]).toEqual([1, 'fail']);
+    const line = (what: string) => result.lines.find((one) => one.what.startsWith(what));
+    expect(line('request chat answers ids')).toMatchObject({
+      outcome: 'fail',
+      difference: 'messages: wanted 0 in the list, got [{"index":7,"type":"Message"}]',
+    });
+    expect(line('JSON is no form')).toMatchObject({
+      outcome: 'fail',
+      difference: 'HTTP status: wanted 415, got 200',
+    });
+    expect(line('the first reliable push')).toMatchObject({
+      outcome: 'skipped',
+      difference: expect.stringContaining('--receiver-port') as string,
+    });
+    expect(line('an agent joins')).toMatchObject({
+      outcome: 'skipped',
+      difference: expect.stringContaining('--nats') as string,
+    });
+    expect(line('a chat in which nobody writes')).toMatchObject({ outcome: 'skipped' });
+    // What does not fail there judges nothing.
+    const passed = result.lines.filter(({ outcome }) => outcome === 'pass').map(({ what }) => what);
+    expect(passed).toEqual(['first and last name do in place of a nickname', 'answers are application/json']);
+  });
+});
