@@ -18,6 +18,8 @@ export const COMETD_BOUNDS = {
   waitingEvents: 500,
   /** Pages that are pulled without a break to fill a gap; eventsPerSession / eventsPerReply and some. */
   pulls: 32,
+  /** Pulls in a row that bring nothing although something waits; then the gap is taken as empty. */
+  fruitlessPulls: 3,
   /** Tries to pull, or to report a client away, while the sessions do not answer. */
   tries: 8,
   /** Wait after the first failed try; doubles each time. */

@@ -45,6 +45,7 @@ export class FollowedChat {
   private isBusy = false;
   /** Something was not kept, or a ping wants an answer: pull even if nothing waits. */
   private mustPull = false;
+  private fruitlessPulls = 0;
   private latest: Pick<ChatResponse, 'alias' | 'monitored' | 'chatEnded'> = {
     monitored: false,
     chatEnded: false,
@@ -134,6 +135,7 @@ export class FollowedChat {
     const { round } = this;
     this.isBusy = true;
     const isCurrent = () => round === this.round && !this.port.isGone();
+    const from = this.expected;
     for (let pulls = 0; pulls < COMETD_BOUNDS.pulls && isCurrent(); pulls++) {
       this.mustPull = false;
       const body = await this.ask(isCurrent);
@@ -146,20 +148,23 @@ export class FollowedChat {
         break;
       }
       this.expected = Math.max(this.expected, body.nextPosition ?? 0);
-      if (body.messages.length < BOUNDS.eventsPerReply) {
-        this.skipEmptyGap();
-        break;
-      }
+      if (body.messages.length < BOUNDS.eventsPerReply) break;
     }
     if (!isCurrent()) return;
+    this.noteProgress(from);
     this.isBusy = false;
     this.proceed();
   }
 
-  /** The session has nothing more, so before what waits there is nothing: asking again would never end. */
-  private skipEmptyGap(): void {
-    const first = Math.min(...this.waiting.keys());
-    if (Number.isFinite(first)) this.expected = Math.max(this.expected, first);
+  /**
+   * An answer may be older than what was pushed while it was on its way; the next one is not. A session that then still
+   * has nothing before what waits has nothing there, and asking again would never end.
+   */
+  private noteProgress(from: number): void {
+    this.fruitlessPulls = this.expected > from || this.waiting.size === 0 ? 0 : this.fruitlessPulls + 1;
+    if (this.fruitlessPulls < COMETD_BOUNDS.fruitlessPulls) return;
+    this.fruitlessPulls = 0;
+    this.expected = Math.max(this.expected, Math.min(...this.waiting.keys()));
   }
 
   /** Asks for the next page until the session answers, a bounded number of times. */
