@@ -39,7 +39,7 @@ export interface ChatServiceOptions {
 }
 
 export interface SessionRequest {
-  /** Of `operations` or `fileOperations`. */
+  /** Of `operations` or `fileOperations`, or one of CometD's own. */
   operation: string;
   service: string;
   chatId: string;
@@ -56,9 +56,6 @@ export interface SessionCaller extends SessionRequest {
 export function credentialsIn(fields: FormFields): Pick<SessionCaller, 'userId' | 'secureKey'> {
   return { userId: optionalField(fields, 'userId'), secureKey: optionalField(fields, 'secureKey') };
 }
-
-/** Fields of a request -> record. */
-export type ParseCall = (envelope: RequestEnvelope, fields: FormFields) => Parsed<CallRecord>;
 
 /** Where the CometD client is that requests a chat, and who must know of the chat before anything can come of it. */
 export interface Follower {
@@ -110,10 +107,10 @@ export class ChatService {
     return answer.body.statusCode === 1 ? { ...answer, body: { ...answer.body, chatId: '' } } : answer;
   }
 
-  /** An operation of `operations`, or one that is none of REST's: its form in, its answer out. */
-  async onSession(request: SessionRequest & { fields: FormFields; parse?: ParseCall }): Promise<Answer> {
+  /** An operation of `operations`: its form in, its answer out. */
+  async onSession(request: SessionRequest & { fields: FormFields }): Promise<Answer> {
     const { operation, service, chatId, fields, idempotencyKey } = request;
-    const parse: ParseCall | undefined = request.parse ?? operations.get(operation)?.parse;
+    const parse = operations.get(operation)?.parse;
     if (!parse) return notFoundAnswer();
     const caller = { operation, service, chatId, idempotencyKey, ...credentialsIn(fields) };
     return this.perform(caller, (envelope) => parse(envelope, fields));

@@ -124,8 +124,14 @@ const POSITION_PATTERN = /^\d{1,10}$/;
 export function positionOf({ ext, transcriptPosition }: BayeuxMessage): number | undefined {
   for (const given of [ext?.['transcriptPosition'], transcriptPosition]) {
     if (typeof given !== 'string' && typeof given !== 'number') continue;
-    const text = String(given).trim();
-    if (POSITION_PATTERN.test(text)) return Number(text);
+    const position = readPosition(String(given));
+    if (position !== undefined) return position;
   }
   return undefined;
+}
+
+/** A position from 0, or undefined. */
+export function readPosition(given: string): number | undefined {
+  const text = given.trim();
+  return POSITION_PATTERN.test(text) ? Number(text) : undefined;
 }

@@ -15,14 +15,14 @@ import {
   unavailableAnswer,
   type Answer,
 } from '../answer';
-import type { ChatService, ParseCall } from '../chat-service';
-import { ok, optionalField } from '../field-parser';
+import type { ChatService, SessionCaller } from '../chat-service';
+import { ok, optionalField, type Parsed } from '../field-parser';
 import type { FormFields } from '../form';
 import type { KeyObfuscator } from '../obfuscated-key';
 import { positionField, readFields, userDataField } from '../operation-fields';
 import type { RequestGate } from '../request-gate';
 import type { RequestJournal } from '../request-journal';
-import type { BayeuxMessage } from './bayeux-message';
+import { readPosition, type BayeuxMessage } from './bayeux-message';
 import type { BayeuxHandler, BayeuxServer } from './bayeux-server';
 import type { BayeuxSession, EndCause } from './bayeux-session';
 import { COMETD_BOUNDS } from './bounds';
@@ -207,9 +207,9 @@ export class CometFront implements BayeuxHandler {
     { identity, fields, done }: { identity: ChatIdentity; fields: FormFields; done: Done },
   ): Promise<void> {
     const { session } = publish;
-    const asked = readFields(fields, followFields);
-    if (asked.kind === 'invalid') {
-      this.reply(publish, done(invalidAnswer(asked, identity.sessionId)).body);
+    const wanted = readFollow(fields);
+    if (wanted.kind === 'invalid') {
+      this.reply(publish, done(invalidAnswer(wanted, identity.sessionId)).body);
       return;
     }
     const position = asked.value.positions['transcriptPosition'];
@@ -218,13 +218,18 @@ export class CometFront implements BayeuxHandler {
       this.reply(publish, done(tooManyChats()).body);
       return;
     }
-    const parse = followParser(this.addressOf(session));
+    const address = this.addressOf(session);
+    const caller = callerOf(identity, 'requestNotifications');
+    const ask = () =>
+      this.options.service.perform(caller, (envelope) =>
+        ok({ ...envelope, type: 'request.follow', address, ...wanted.value }),
+      );
     const chat = this.follow(session, publish.channel, identity);
     const body = await chat.begin({
-      position: position ?? 1,
+      position: wanted.value.transcriptPosition ?? 1,
       identity,
       replyTo: publish.id,
-      ask: async () => done(await this.call(identity, 'requestNotifications', fields, parse)).body,
+      ask: async () => done(await ask()).body,
     });
     if (body.statusCode === 2) this.unfollow(session, chat);
   }
@@ -245,21 +250,15 @@ export class CometFront implements BayeuxHandler {
     return { service, sessionId, userId, secureKey: given, obfuscatedKey };
   }
 
-  private call(
-    identity: ChatIdentity,
-    operation: string,
-    fields: FormFields,
-    parse?: ParseCall,
-  ): Promise<Answer> {
-    const { service, sessionId, userId, secureKey } = identity;
-    return this.options.service.onSession({
-      operation,
-      service,
-      chatId: sessionId,
-      fields: new Map([...fields, ['userId', userId], ['secureKey', secureKey]]),
-      idempotencyKey: undefined,
-      ...(parse ? { parse } : {}),
-    });
+  /** An operation that REST has too. */
+  private call(identity: ChatIdentity, operation: string, fields: FormFields): Promise<Answer> {
+    const { userId, secureKey } = identity;
+    const credentials = [
+      ['userId', userId],
+      ['secureKey', secureKey],
+    ] as const;
+    const caller = callerOf(identity, operation);
+    return this.options.service.onSession({ ...caller, fields: new Map([...fields, ...credentials]) });
   }
 
   private follow(session: BayeuxSession, channel: string, identity: ChatIdentity): FollowedChat {
@@ -303,9 +302,16 @@ export class CometFront implements BayeuxHandler {
 
   private async reportAway(session: BayeuxSession, identity: ChatIdentity, position: number): Promise<void> {
     const { log, clock } = this.options;
-    const parse = awayParser(this.addressOf(session), position);
+    const away = {
+      type: 'request.away' as const,
+      address: this.addressOf(session),
+      transcriptPosition: position,
+    };
+    const caller = callerOf(identity, 'away');
     for (let tries = 1; tries <= COMETD_BOUNDS.tries; tries++) {
-      const { body, outcome } = await this.call(identity, 'away', new Map(), parse);
+      const { body, outcome } = await this.options.service.perform(caller, (envelope) =>
+        ok({ ...envelope, ...away }),
+      );
       if (body.statusCode !== 1) return;
       const { sessionId } = identity;
       log.warn({ sessionId, clientId: session.clientId, outcome, tries }, 'comet.away-not-reported');
@@ -334,31 +340,29 @@ function identityOf(record: RecordOf<'session.create'>): ChatIdentity {
   return { service, sessionId, userId, secureKey, obfuscatedKey };
 }
 
-/** The fields of requestNotifications. */
+function callerOf(identity: ChatIdentity, operation: string): SessionCaller {
+  const { service, sessionId, userId, secureKey } = identity;
+  return { operation, service, chatId: sessionId, userId, secureKey, idempotencyKey: undefined };
+}
+
+type Wanted = Pick<RecordOf<'request.follow'>, 'transcriptPosition' | 'subscription'>;
+
 const followFields = [
   positionField('From there on events are wanted.'),
   userDataField('The device that is pushed to while the client is away.'),
 ];
 
-/** requestNotifications -> request.follow. The subscription is that of the user data, if it asks for one (CONTRACT 2.6). */
-function followParser(address: string): ParseCall {
-  return (envelope, fields) => {
-    const asked = readFields(fields, followFields);
-    if (asked.kind === 'invalid') return asked;
-    const position = asked.value.positions['transcriptPosition'];
-    const push = parseCometSubscription(asked.value.userData);
-    return ok({
-      ...envelope,
-      type: 'request.follow',
-      address,
-      ...(position === undefined ? {} : { transcriptPosition: position }),
-      ...(push.kind === 'subscription' ? { subscription: push.subscription } : {}),
-    });
-  };
-}
-
-function awayParser(address: string, transcriptPosition: number): ParseCall {
-  return (envelope) => ok({ ...envelope, type: 'request.away', address, transcriptPosition });
+/** What requestNotifications asks for: a position, and a subscription if the user data has one (CONTRACT 2.6). */
+function readFollow(fields: FormFields): Parsed<Wanted> {
+  const read = readFields(fields, followFields);
+  if (read.kind === 'invalid') return read;
+  const { positions, userData } = read.value;
+  const position = positions['transcriptPosition'];
+  const push = parseCometSubscription(userData);
+  return ok({
+    ...(position === undefined ? {} : { transcriptPosition: position }),
+    ...(push.kind === 'subscription' ? { subscription: push.subscription } : {}),
+  });
 }
 
 function tooManyChats(): Answer {
