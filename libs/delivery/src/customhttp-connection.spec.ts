@@ -252,7 +252,7 @@ it.each([
     reason: 'signing-key-not-usable',
   },
 ])('says why there is no target: $name', ({ more, reason }) => {
-  expect(target(more)).toEqual({ kind: 'no-target', reason });
+  expect(target(more as OptionValues)).toEqual({ kind: 'no-target', reason });
 });
 
 it('debug has settings of its own', () => {

@@ -22,7 +22,7 @@ import type { KeyObfuscator } from '../obfuscated-key';
 import { positionField, readFields, userDataField } from '../operation-fields';
 import type { RequestGate } from '../request-gate';
 import type { RequestJournal } from '../request-journal';
-import { readPosition, type BayeuxMessage } from './bayeux-message';
+import type { BayeuxMessage } from './bayeux-message';
 import type { BayeuxHandler, BayeuxServer } from './bayeux-server';
 import type { BayeuxSession, EndCause } from './bayeux-session';
 import { COMETD_BOUNDS } from './bounds';
@@ -212,7 +212,6 @@ export class CometFront implements BayeuxHandler {
       this.reply(publish, done(invalidAnswer(wanted, identity.sessionId)).body);
       return;
     }
-    const position = asked.value.positions['transcriptPosition'];
     const key = chatKey(identity);
     if (!this.chats.get(session)?.has(key) && this.chatsOf(session) >= COMETD_BOUNDS.chatsPerClient) {
       this.reply(publish, done(tooManyChats()).body);
