@@ -64,6 +64,12 @@ export default tseslint.config(
               onlyDependOnLibsWithTags: ['layer:contracts', 'layer:testkit'],
               bannedExternalImports: ['@nestjs/*'],
             },
+            {
+              // For others to install: it must not need anything of this repository.
+              sourceTag: 'layer:publishable',
+              onlyDependOnLibsWithTags: [],
+              allowedExternalImports: ['standardwebhooks'],
+            },
             { sourceTag: 'layer:process', onlyDependOnLibsWithTags: ['layer:contracts'] },
             {
               sourceTag: 'layer:tool',
@@ -86,6 +92,7 @@ export default tseslint.config(
                 'layer:adapter',
                 'layer:simulator',
                 'layer:process',
+                'layer:publishable',
                 'layer:tool',
                 'layer:testkit',
               ],

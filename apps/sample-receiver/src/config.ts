@@ -6,6 +6,10 @@ export interface ReceiverConfig {
   /** Ends when its stdin closes, because its launcher has died. */
   readonly exitWithParent: boolean;
   readonly colour: boolean;
+  /** Of Standard Webhooks, the present one first; empty: nothing is verified. */
+  readonly signingKeys: readonly string[];
+  /** Where triggers are followed by a refresh; undefined: they are only printed. */
+  readonly chat: { readonly baseUrl: string; readonly service: string } | undefined;
 }
 
 const DELAY_MAX_MS = 600_000;
@@ -24,12 +28,18 @@ export function readConfig(
     problems.push(`${name} must be a whole number from 0 to ${max}, not "${text}"`);
     return fallback;
   };
+  const baseUrl = env['RECEIVER_CHAT_URL'] || undefined;
+  if (baseUrl !== undefined && !URL.canParse(baseUrl))
+    problems.push('RECEIVER_CHAT_URL must be the URL of the Chat API with the application');
   const config: ReceiverConfig = {
     host: env['FLEXPUSH_HTTP_HOST'] || '127.0.0.1',
     port: integer('FLEXPUSH_HTTP_PORT', 8090, 65_535),
     delayMs: integer('RECEIVER_DELAY_MS', 0, DELAY_MAX_MS),
     exitWithParent: env['FLEXPUSH_EXIT_WITH_PARENT'] === '1',
     colour: isTerminal === true && (env['NO_COLOR'] ?? '') === '',
+    signingKeys: ['RECEIVER_SIGNING_KEY', 'RECEIVER_SIGNING_KEY_PREVIOUS'].flatMap((name) => env[name] || []),
+    chat:
+      baseUrl === undefined ? undefined : { baseUrl, service: env['RECEIVER_CHAT_SERVICE'] || 'support-web' },
   };
   if (problems.length > 0) throw new Error(problems.join('; '));
   return Object.freeze(config);

@@ -1,7 +1,32 @@
+import type { Refreshed } from '@flexpush/receiver';
+
 /** One line for people about a push, whatever its shape: bodies come from outside and are never trusted. */
 export function describePush(body: unknown): string {
   const deviceId = textAt(body, 'deviceId') ?? '-';
   return `device ${clip(deviceId, 64)}  ${describeMessage(fieldAt(body, 'message'))}`;
+}
+
+/** One line about what a refresh gave. */
+export function describeRefreshed(deviceId: string, refreshed: Refreshed): string {
+  const device = `device ${clip(deviceId, 64)}`;
+  switch (refreshed.kind) {
+    case 'events': {
+      const texts = refreshed.events.map(({ text, type }) =>
+        text === undefined ? clip(type, 32) : quote(text),
+      );
+      return `${device}  fetched  ${texts.join(' ') || 'nothing new'}${refreshed.chatEnded ? '  chat ended' : ''}`;
+    }
+    case 'no-credentials':
+      return `${device}  cannot fetch: the push has no ${refreshed.missing.join(', ')} (see flex-push-content)`;
+    case 'refused':
+      return `${device}  fetch refused  ${quote(refreshed.errors.map(({ advice }) => advice).join('; '))}`;
+    case 'retry':
+      return `${device}  fetch failed (${clip(refreshed.reason, 64)}), waiting for the next push`;
+    case 'removed':
+      return `${device}  no longer in the chat`;
+    default:
+      return refreshed satisfies never;
+  }
 }
 
 /** A time of day to the millisecond, in UTC. */

@@ -1,3 +1,4 @@
+import type { PushReceiver, Received } from '@flexpush/receiver';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -12,18 +13,22 @@ export interface ReceivedPush {
   readonly receivedAtMs: number;
   readonly path: string;
   readonly body: unknown;
+  /** What was read of it, where it was verified. */
+  readonly received?: Extract<Received, { kind: 'push' }>;
 }
 
 export interface ReceiverOptions {
   readonly delayMs: number;
   readonly onPush: (push: ReceivedPush) => void;
+  /** Verifies, reads and drops repeats. Without signing keys any JSON is taken, so that anything can be tried out. */
+  readonly pushes?: PushReceiver;
   /** How many bodies are kept; `RECEIVED_MAX` by default. */
   readonly receivedMax?: number;
 }
 
 /**
  * A customhttp web server: takes any POST with JSON, keeps the last ones and shows them at `GET /received`.
- * It is plain node:http, so that it can serve as an example of what a customer has to write.
+ * It is plain node:http and @flexpush/receiver, so that it can serve as an example of what a customer has to write.
  */
 export function createReceiver(options: ReceiverOptions): Server {
   const received: { readonly push: ReceivedPush; readonly bytes: number }[] = [];
@@ -46,10 +51,14 @@ export function createReceiver(options: ReceiverOptions): Server {
       response.setHeader('connection', 'close');
       return answer(response, 413, { error: `the body is larger than ${BODY_BYTES_MAX} bytes` });
     }
+    const received = options.pushes?.receive(request.headers, text);
+    if (received?.kind === 'refused') return answer(response, received.status, { error: received.reason });
+    if (received?.kind === 'repeated') return answer(response, 200, { status: 'repeated' });
     const body = parseJson(text);
     if (body.kind === 'bad') return answer(response, 400, { error: 'the body is not JSON' });
     if (options.delayMs > 0) await sleep(options.delayMs);
-    keep({ receivedAtMs: Date.now(), path, body: body.value }, Buffer.byteLength(text));
+    const push = { receivedAtMs: Date.now(), path, body: body.value };
+    keep(received === undefined ? push : { ...push, received }, Buffer.byteLength(text));
     return answer(response, 200, { status: 'ok' });
   };
 
@@ -62,7 +71,7 @@ export function createReceiver(options: ReceiverOptions): Server {
       return answer(
         response,
         200,
-        received.map(({ push }) => push),
+        received.map(({ push: { receivedAtMs, path: at, body } }) => ({ receivedAtMs, path: at, body })),
       );
     }
     return answer(response, 404, { error: 'POST a push, or GET /received' });

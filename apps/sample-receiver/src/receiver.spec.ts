@@ -1,8 +1,10 @@
+import { createPushReceiver } from '@flexpush/receiver';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Webhook } from 'standardwebhooks';
 import { readConfig } from './config';
-import { describePush } from './push-line';
+import { describePush, describeRefreshed } from './push-line';
 import { BODY_BYTES_MAX, createReceiver, type ReceivedPush } from './receiver-server';
 
 const KEPT = 3;
@@ -95,6 +97,65 @@ describe('the receiver', () => {
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     expect((await fetch(`${url}/else`)).status).toBe(404);
+  });
+});
+
+describe('the receiver with a signing key', () => {
+  const key = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+  const body = JSON.stringify(trigger);
+
+  it('takes a signed push once, and refuses others', async () => {
+    const pushes: ReceivedPush[] = [];
+    const server = createReceiver({
+      delayMs: 0,
+      onPush: (push) => pushes.push(push),
+      pushes: createPushReceiver({ signingKeys: [key] }),
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const now = new Date();
+    const headers = {
+      'webhook-id': 'msg_1',
+      'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
+      'webhook-signature': new Webhook(key).sign('msg_1', now, body),
+    };
+    const post = async (given: Record<string, string>) => {
+      const answer = await fetch(url, { method: 'POST', body, headers: given });
+      return [answer.status, await answer.json()];
+    };
+    expect(await post({})).toEqual([401, { error: 'not-signed' }]);
+    expect(await post({ ...headers, 'webhook-id': 'msg_2' })).toEqual([401, { error: 'signature-wrong' }]);
+    expect(await post(headers)).toEqual([200, { status: 'ok' }]);
+    expect(await post(headers)).toEqual([200, { status: 'repeated' }]);
+    expect(pushes).toHaveLength(1);
+    expect(pushes[0]?.received).toMatchObject({ id: 'msg_1', push: { kind: 'trigger', position: 16 } });
+    server.closeAllConnections();
+    server.close();
+  });
+});
+
+describe('the line about a refresh', () => {
+  it.each<[Parameters<typeof describeRefreshed>[1], string]>([
+    [
+      {
+        kind: 'events',
+        events: [{ type: 'Message', text: 'a\nb' }, { type: 'ParticipantLeft' }],
+        nextPosition: 3,
+        chatEnded: true,
+        isComplete: true,
+      },
+      'device d  fetched  "a b" ParticipantLeft  chat ended',
+    ],
+    [{ kind: 'removed' }, 'device d  no longer in the chat'],
+    [
+      { kind: 'no-credentials', missing: ['secureKey'] },
+      'device d  cannot fetch: the push has no secureKey (see flex-push-content)',
+    ],
+    [{ kind: 'refused', errors: [{ code: 249, advice: 'no' }] }, 'device d  fetch refused  "no"'],
+    [{ kind: 'retry', reason: 'http-503' }, 'device d  fetch failed (http-503), waiting for the next push'],
+  ])('%j', (refreshed, line) => {
+    expect(describeRefreshed('d', refreshed)).toBe(line);
   });
 });
 
