@@ -50,7 +50,6 @@ const HEADER_BYTES_MAX = 8_192;
 const HIGH_WATER_BYTES = 65_536;
 const FILE_FIELD = 'file';
 /** Line ends and the like would go into headers and logs. */
-// eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/g;
 
 /**

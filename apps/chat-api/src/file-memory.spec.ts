@@ -1,0 +1,130 @@
+import type { FoldReply } from '@flexpush/contracts';
+import { connectBus, ensureStreams, FileStore } from '@flexpush/nats-bus';
+import { startTestNats, type TestNats } from '@flexpush/testkit';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { spawn } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { answered, PlayedFold, startApp } from './app.fixture';
+
+const FILE_BYTES = 100 * 1024 * 1024;
+/** Chunks under way, socket buffers, and what the garbage collector keeps for itself. */
+const GROWTH_BYTES_MAX = 6 * 1024 * 1024;
+const SAMPLE_INTERVAL_MS = 250;
+const SAMPLES_MIN = 1;
+
+let nats: TestNats;
+let bus: Awaited<ReturnType<typeof connectBus>>;
+let app: NestFastifyApplication;
+let url: string;
+const fold = new PlayedFold();
+
+beforeAll(async () => {
+  nats = await startTestNats();
+  bus = await connectBus({ url: nats.url, name: 'files' });
+  await ensureStreams(bus, {
+    shardCount: 1,
+    replicas: 1,
+    logBytesMax: 2 ** 24,
+    logAgeMaxMs: 3_600_000,
+    fileBytesMax: 2 * FILE_BYTES,
+  });
+  const store = await FileStore.open(bus);
+  ({ app, url } = await startApp({ calls: () => fold, files: () => store }));
+});
+
+afterAll(async () => {
+  await app.close();
+  await bus.close();
+  await nats.stop();
+});
+
+/** What is alive: garbage that waits for its collection says nothing of what is kept. */
+function liveBytes(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Runs a client in a process of its own, and returns its output and the most that was alive here meanwhile. */
+async function whileClientRuns(script: string): Promise<{ output: string; growth: number; samples: number }> {
+  const before = liveBytes();
+  let most = before;
+  let samples = 0;
+  const sampler = setInterval(() => {
+    most = Math.max(most, liveBytes());
+    samples++;
+  }, SAMPLE_INTERVAL_MS);
+  const client = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  client.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
+  await new Promise((resolve) => client.once('close', resolve));
+  clearInterval(sampler);
+  return { output, growth: most - before, samples };
+}
+
+const uploadScript = (target: string) => `
+const request = require('node:http').request(${JSON.stringify(target)}, {
+  method: 'POST',
+  headers: { 'content-type': 'multipart/form-data; boundary=b' },
+}, (response) => response.on('data', (bytes) => process.stdout.write(bytes)));
+const field = (name, value) => '--b\\r\\ncontent-disposition: form-data; name="' + name + '"\\r\\n\\r\\n' + value + '\\r\\n';
+request.write(field('userId', 'U') + field('secureKey', 'K'));
+request.write('--b\\r\\ncontent-disposition: form-data; name="file"; filename="a.bin"\\r\\n\\r\\n');
+const block = Buffer.alloc(65536, 7);
+let left = ${FILE_BYTES} / block.length;
+(function more() {
+  while (left-- > 0) if (!request.write(block)) return void request.once('drain', more);
+  request.end('\\r\\n--b--\\r\\n');
+})();`;
+
+const downloadScript = (target: string) => `
+const request = require('node:http').request(${JSON.stringify(target)}, {
+  method: 'POST',
+  headers: { 'content-type': 'application/x-www-form-urlencoded' },
+}, (response) => {
+  let bytes = 0;
+  // Slower than the store.
+  response.on('data', (part) => { bytes += part.length; response.pause(); setTimeout(() => response.resume(), 1); });
+  response.on('end', () => process.stdout.write(String(bytes)));
+});
+request.end('userId=U&secureKey=K');`;
+
+describe('100 MB with limits raised by option', () => {
+  const chat = () => `${url}/genesys/2/chat/s/CHAT`;
+
+  it('go up and down without coming to lie in memory', async () => {
+    const limits: Partial<FoldReply> = {
+      notices: [
+        {
+          from: { nickname: 'system', participantId: 0, type: 'External' },
+          type: 'Notice',
+          text: 'file-client-cfg-get',
+          utcTime: 1,
+          userData: {
+            'upload-max-files': '3',
+            'upload-max-file-size': String(FILE_BYTES),
+            'upload-max-total-size': String(FILE_BYTES),
+            'upload-file-types': '*',
+          },
+        },
+      ],
+    };
+    fold.answer = ({ type }) =>
+      answered(type === 'request.fileLimits' ? limits : { userData: { 'file-name': 'a.bin' } });
+    const up = await whileClientRuns(uploadScript(`${chat()}/file`));
+    expect(up.output).toContain('"statusCode":0');
+    const upload = fold.records.find(({ type }) => type === 'request.fileUpload');
+    const file = upload?.type === 'request.fileUpload' ? upload.file : undefined;
+    expect(file?.sizeBytes).toBe(FILE_BYTES);
+    expect(up.samples).toBeGreaterThan(SAMPLES_MIN);
+    expect(up.growth).toBeLessThan(GROWTH_BYTES_MAX);
+
+    const down = await whileClientRuns(downloadScript(`${chat()}/file/${file?.fileId}/download`));
+    expect(down.output).toBe(String(FILE_BYTES));
+    expect(down.samples).toBeGreaterThan(SAMPLES_MIN);
+    expect(down.growth).toBeLessThan(GROWTH_BYTES_MAX);
+    process.stdout.write(`upload +${up.growth} bytes, download +${down.growth} bytes\n`);
+  }, 120_000);
+});
