@@ -8,6 +8,7 @@ import { systemClock } from './clock';
 import { Cometd } from './cometd/cometd';
 import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
+import { allowOrigins } from './cors';
 import { fileController, uploadRoute } from './file-controller';
 import { FileService, type FileStorePort } from './file-service';
 import { acceptForms, createAdapter } from './http-edge';
@@ -79,6 +80,7 @@ export function chatApiParts(
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],
     configure: async (app) => {
+      allowOrigins(app, { appName, values: () => options() ?? {} });
       acceptForms(app, { requestBytesMax, streamed: new Set([uploadRoute(appName)]) });
       await cometd.serve(app);
     },

@@ -61,4 +61,14 @@ export const chatServiceOptions: readonly OptionSpec[] = [
     meaning:
       'CometD clients may connect; pushEnabled must contain comet as well. Those that are connected stay when it is switched off.',
   },
+  {
+    sections: ['chat'],
+    name: 'cors-origins',
+    type: { kind: 'text', maxChars: 4_096 },
+    default: '',
+    since: 'flexpush 0.1',
+    readBy: ['chat-api'],
+    meaning:
+      'Origins, separated by commas, whose pages may call the Chat API with cookies, as https://www.example.org; * stands for all others, without cookies.',
+  },
 ];

@@ -1,0 +1,65 @@
+import { listOf, readOption, type OptionValues } from '@flexpush/contracts';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+
+/** The headers that clients of the contract send (CONTRACT 1.1), and our own. */
+const ALLOWED_HEADERS =
+  'content-type, authorization, apikey, x-api-key, gms_user, contactcenterid, idempotency-key';
+const EXPOSED_HEADERS = 'content-disposition, retry-after';
+const PREFLIGHT_AGE_S = '600';
+
+/**
+ * The headers that let pages of this origin read an answer; undefined: none. Only an origin that is listed may send
+ * cookies: with `*` any page of the world could act for its visitor.
+ */
+export function corsHeaders(origin: string, values: OptionValues): Record<string, string> | undefined {
+  const origins = listOf(readOption(values, ['chat'], 'cors-origins')).map(withoutSlash);
+  if (origins.includes(origin) && origin !== '*')
+    return {
+      'access-control-allow-origin': origin,
+      'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': EXPOSED_HEADERS,
+    };
+  return origins.includes('*')
+    ? { 'access-control-allow-origin': '*', 'access-control-expose-headers': EXPOSED_HEADERS }
+    : undefined;
+}
+
+function withoutSlash(origin: string): string {
+  return origin.endsWith('/') ? origin.slice(0, -1) : origin;
+}
+
+/** Answers preflights, and adds the headers to every answer below the base path, refusals included. */
+export function allowOrigins(
+  app: NestFastifyApplication,
+  options: { appName: string; values: () => OptionValues },
+): void {
+  const base = `/${options.appName}/`;
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', (request, reply, done) => {
+      const { origin } = request.headers;
+      if (!request.url.startsWith(base)) {
+        done();
+        return;
+      }
+      // Whatever the answer is: a cache may not give it to another origin.
+      void reply.header('vary', 'origin');
+      const headers = origin === undefined ? undefined : corsHeaders(origin, options.values());
+      if (headers) void reply.headers(headers);
+      const isPreflight =
+        request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined;
+      if (!headers || !isPreflight) {
+        done();
+        return;
+      }
+      void reply
+        .headers({
+          'access-control-allow-methods': 'POST, GET',
+          'access-control-allow-headers': ALLOWED_HEADERS,
+          'access-control-max-age': PREFLIGHT_AGE_S,
+        })
+        .code(204)
+        .send();
+    });
+}
