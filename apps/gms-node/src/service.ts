@@ -21,6 +21,7 @@ import type { ServiceContext, ServiceParts } from '@flexpush/process';
 import type { GmsNodeConfig } from './config';
 import { GmsNode } from './gms-node';
 import { Heartbeat } from './heartbeat';
+import { LocalizationFile } from './localization-file';
 import { NodeMetrics } from './node-metrics';
 
 type Context = ServiceContext<GmsNodeConfig>;
@@ -61,7 +62,9 @@ export async function buildGmsNode(context: Context): Promise<ServiceParts> {
         onBad: ({ key, reason }) => log.warn({ key, reason }, 'option.not-valid'),
         onLost: ({ error, ...loss }) => log.error({ ...loss, err: error }, 'options.lost'),
       });
-      options.onChange((values) => delivery.useOptions(values));
+      const localization = new LocalizationFile(log, (values) => delivery.useOptions(values));
+      options.onChange((values) => localization.apply(values));
+      await localization.settled();
       // Before the first dispatch can come: who was deposed while this node was away is not obeyed (I3).
       const leases = await waitFor(() => LeaseStore.open(bus));
       stopWatchingLeases = await leases.watch((shard, { term }) => void terms.note({ shard, term }));

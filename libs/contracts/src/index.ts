@@ -16,4 +16,5 @@ export * from './redaction';
 export * from './redis-url';
 export * from './subjects';
 export * from './user-data';
+export { localizationProblem } from './option-problems';
 export { PUSH_BODY_CHARS, PUSH_TITLE_CHARS } from './options-push';
