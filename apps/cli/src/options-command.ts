@@ -25,6 +25,23 @@ interface ImportOptions extends OptionsCommandOptions {
   readonly dryRun?: boolean;
 }
 
+interface SetOptions extends OptionsCommandOptions {
+  readonly file?: string;
+}
+
+/** More than any option takes; its check says the rest. */
+const FILE_BYTES_MAX = 262_144;
+const STANDARD_INPUT = 0;
+
+/** On a command line a secret would stand in the shell's history and in every list of processes. */
+function valueOf(value: string | undefined, file: string | undefined): string {
+  if ((value === undefined) === (file === undefined)) throw new Error('give either a value or --file');
+  if (file === undefined) return value ?? '';
+  const text = readFileSync(file === '-' ? STANDARD_INPUT : file, 'utf8');
+  if (text.length > FILE_BYTES_MAX) throw new Error(`${file} is too large for an option`);
+  return text;
+}
+
 export function registerOptions(program: Command): void {
   const options = program
     .command('options')
@@ -43,11 +60,18 @@ export function registerOptions(program: Command): void {
     .description('Set a value. One that is out of range is refused, and the present value stays.')
     .argument('<section>', 'such as settings, chat, chat.<service>, push, push.provider.<name>')
     .argument('<name>')
-    .argument('<value>')
+    .argument('[value]')
+    .option(
+      '--file <path>',
+      'take the value from a file, or from standard input with "-"; for keys and certificates',
+    )
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  $ npx flexpush options set settings flex-push-resend-delay 30\n')
-    .action((section: string, name: string, value: string, given: OptionsCommandOptions) =>
-      set({ section, name, value }, given),
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ npx flexpush options set settings flex-push-resend-delay 30\n  $ npx flexpush options set push apple.key --file AuthKey.p8\n',
+    )
+    .action((section: string, name: string, value: string | undefined, given: SetOptions) =>
+      set({ section, name, value: valueOf(value, given.file) }, given),
     );
   withTarget(options.command('import'))
     .description('Take over a configuration of the original: [section] lines with name=value below them.')
@@ -185,8 +209,9 @@ const outcomeWords: Record<ImportedLine['outcome'], string> = {
 
 /** Sets what is valid. Exits with 1 when some line is not, so that a script does not go on with half a configuration. */
 async function importFile(file: string, given: ImportOptions): Promise<void> {
-  const lines = readImport(readFileSync(file === '-' ? 0 : file, 'utf8'));
-  const toSet = lines.filter(({ value }) => value !== undefined);
+  const read = readImport(readFileSync(file === '-' ? STANDARD_INPUT : file, 'utf8'));
+  const toSet = read.filter(({ value }) => value !== undefined);
+  const lines = read.map((line) => ({ ...line, value: shownOf(line) }));
   if (given.dryRun !== true && toSet.length > 0)
     await withStore(given, async (store) => {
       for (const { section, name, value } of toSet) await store.set(section, name, value ?? '');
@@ -199,7 +224,7 @@ async function importFile(file: string, given: ImportOptions): Promise<void> {
         String(line),
         outcomeWords[outcome],
         section === '' ? name : `${section}/${name}`,
-        outcome === 'taken' ? shownValue(section, name, value ?? '') : (reason ?? ''),
+        outcome === 'taken' ? (value ?? '') : (reason ?? ''),
       ]),
     );
     const verb = given.dryRun === true ? 'would be set' : 'set';
@@ -208,6 +233,7 @@ async function importFile(file: string, given: ImportOptions): Promise<void> {
   if (!isClean(lines)) process.exitCode = 1;
 }
 
-function shownValue(section: string, name: string, value: string): string {
-  return findOption(section, name)?.type.kind === 'secret' ? '(hidden)' : value;
+function shownOf({ section, name, value }: ImportedLine): string | undefined {
+  const spec = findOption(section, name);
+  return spec && value !== undefined ? shown(spec, value) : value;
 }
