@@ -234,7 +234,7 @@ it('other connection settings are another destination, whose name shows none of 
   for (const name of names.slice(1)) expect(name).toMatch(new RegExp(`^${url}#[0-9a-f]{8}$`));
 });
 
-it.each([
+it.each<{ name: string; more: OptionValues; reason: string }>([
   {
     name: 'a key without its certificate',
     more: { 'push/customhttp.client-key': 'x' },
@@ -252,7 +252,7 @@ it.each([
     reason: 'signing-key-not-usable',
   },
 ])('says why there is no target: $name', ({ more, reason }) => {
-  expect(target(more as OptionValues)).toEqual({ kind: 'no-target', reason });
+  expect(target(more)).toEqual({ kind: 'no-target', reason });
 });
 
 it('debug has settings of its own', () => {
