@@ -6,6 +6,7 @@ import { chatController } from './chat-controller';
 import { ChatService, type CallPort } from './chat-service';
 import { systemClock } from './clock';
 import { Cometd } from './cometd/cometd';
+import type { NtfFiles } from './cometd/chat-ntf';
 import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
 import { allowOrigins } from './cors';
@@ -34,6 +35,8 @@ export function chatApiParts(
     /** The live option values; undefined while they are not read yet. */
     options?: () => OptionValues | undefined;
     clock?: CallClock;
+    /** What chat-ntf does with files. */
+    ntfFiles?: NtfFiles;
   },
 ): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> & { cometd: Cometd } {
   const { config, log } = context;
@@ -68,6 +71,7 @@ export function chatApiParts(
     registry,
     log,
     options,
+    files: backend.ntfFiles,
   });
   return {
     adapter: createAdapter(requestBytesMax),

@@ -15,6 +15,7 @@ import type { CallPort } from '../chat-service';
 import { configSchema } from '../config';
 import { ChatMetrics } from '../metrics';
 import { RequestGate } from '../request-gate';
+import type { NtfFiles } from './chat-ntf';
 import type { Cometd } from './cometd';
 
 export const SECRET = 'a secret of forty characters, for tests.';
@@ -134,7 +135,10 @@ export interface CometApp {
 export const SWITCHED_ON = { 'chat/enable_notification_mode': 'true' };
 
 /** chat-api as it runs, over played sessions. */
-export async function startCometApp(env: Record<string, string> = {}, clock?: CallClock): Promise<CometApp> {
+export async function startCometApp(
+  env: Record<string, string> = {},
+  more: { clock?: CallClock; ntfFiles?: NtfFiles } = {},
+): Promise<CometApp> {
   const config = readConfig(configSchema, { FLEXPUSH_KEY_SECRET: SECRET, ...env });
   const nodeId = 'chat-api-1';
   const log = createLogger({ service: 'chat-api', nodeId, level: 'fatal' });
@@ -156,7 +160,7 @@ export async function startCometApp(env: Record<string, string> = {}, clock?: Ca
       gate,
       calls: () => (started.isConnected ? started.sessions : undefined),
       options: () => started.values,
-      ...(clock ? { clock } : {}),
+      ...more,
     },
   );
   const app = await NestFactory.create<NestFastifyApplication>(

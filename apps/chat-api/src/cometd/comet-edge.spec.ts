@@ -28,7 +28,7 @@ let comet: CometApp;
 const clock = new ManualClock();
 
 beforeAll(async () => {
-  comet = await startCometApp({ FLEXPUSH_COMETD_SESSIONS_MAX: '50' }, clock);
+  comet = await startCometApp({ FLEXPUSH_COMETD_SESSIONS_MAX: '50' }, { clock });
 });
 afterAll(() => comet.close());
 beforeEach(() => {

@@ -234,7 +234,7 @@ export class CometFront implements BayeuxHandler {
   }
 
   /** By the obfuscated key, or by what REST knows the participant by; undefined: by neither. */
-  private identify(service: string, fields: FormFields): ChatIdentity | undefined {
+  identify(service: string, fields: FormFields): ChatIdentity | undefined {
     const given = optionalField(fields, 'secureKey');
     if (given === undefined) return undefined;
     const content = this.options.obfuscator.decode(given);

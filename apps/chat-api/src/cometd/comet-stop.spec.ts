@@ -16,7 +16,7 @@ let clock: ManualClock;
 const TIMEOUT_MS = 30_000;
 beforeEach(async () => {
   clock = new ManualClock();
-  comet = await startCometApp({}, clock);
+  comet = await startCometApp({}, { clock });
   comet.sessions.push = (push) => comet.cometd.accept(JSON.stringify(push));
 });
 afterEach(() => comet.close());

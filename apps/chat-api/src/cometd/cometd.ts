@@ -2,6 +2,7 @@ import type { CallClock } from '@flexpush/actor-runtime';
 import { cometPushSchema, type CometPushAnswer, type OptionValues } from '@flexpush/contracts';
 import { MessageIntake, systemClock as processClock, type Logger } from '@flexpush/process';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { ChatService } from '../chat-service';
 import type { ChatApiConfig } from '../config';
@@ -9,6 +10,7 @@ import type { KeyObfuscator } from '../obfuscated-key';
 import type { RequestGate } from '../request-gate';
 import type { RequestJournal } from '../request-journal';
 import { BayeuxServer } from './bayeux-server';
+import { ChatNtf, type NtfFiles } from './chat-ntf';
 import { CometFront } from './comet-front';
 import { CometMetrics } from './comet-metrics';
 import { cometClosedBecause } from './cometd-options';
@@ -27,6 +29,8 @@ export interface CometdParts {
   log: Logger;
   /** The live option values; undefined while they are not read yet. */
   options: () => OptionValues | undefined;
+  /** The file operations of REST; without them there is no chat-ntf. */
+  files?: NtfFiles | undefined;
 }
 
 /** The CometD front end of one chat-api (CONTRACT 2), put together. */
@@ -70,11 +74,28 @@ export class Cometd {
       onFailed: (error) => journal.failed(error),
     });
     this.webSocket.listen(fastify.server);
+    await this.serveFiles(fastify);
     // An HTTP server that closes would wait for held requests and open sockets.
     fastify.addHook('preClose', () => {
       this.sendClientsElsewhere();
       this.webSocket.terminate();
     });
+  }
+
+  private async serveFiles(fastify: FastifyInstance): Promise<void> {
+    const { files, gate, journal } = this.parts;
+    if (!files) return;
+    const { appName, requestBytesMax } = this.httpOptions();
+    const ntf = new ChatNtf({
+      appName,
+      requestBytesMax,
+      files,
+      gate,
+      journal,
+      knowsBrowser: (browserId) => this.server.knowsBrowser(browserId),
+      identify: (fields) => this.front.identify('chat-ntf', fields),
+    });
+    await ntf.serve(fastify);
   }
 
   /** A message on `subjects.comet`; undefined: it cannot be read, and nobody can be told. */
