@@ -39,6 +39,7 @@ export async function startApp(backend: {
   files?: () => FileStorePort | undefined;
   options?: () => OptionValues;
   env?: Record<string, string>;
+  onRoute?: (method: string, url: string) => void;
 }): Promise<{ app: NestFastifyApplication; url: string; operations: Operations; logLines: string[] }> {
   const config = readConfig(configSchema, {
     FLEXPUSH_KEY_SECRET: 'a secret of forty characters, for tests.',
@@ -62,6 +63,12 @@ export async function startApp(backend: {
     parts.adapter,
     { logger: false, abortOnError: false },
   );
+  const { onRoute } = backend;
+  if (onRoute)
+    app
+      .getHttpAdapter()
+      .getInstance()
+      .addHook('onRoute', ({ method, url }) => [method].flat().forEach((one) => onRoute(one, url)));
   await parts.configure(app);
   await app.listen(0, '127.0.0.1');
   return { app, url: await app.getUrl(), operations, logLines };

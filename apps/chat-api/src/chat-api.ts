@@ -18,6 +18,7 @@ import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
 import { OptionWatch } from './option-watch';
 import { RequestGate } from './request-gate';
+import { openApiController } from './openapi-controller';
 import { RequestDesk } from './request-desk';
 import { RequestJournal } from './request-journal';
 import { TransferDesk } from './transfer-desk';
@@ -75,7 +76,7 @@ export function chatApiParts(
   });
   return {
     adapter: createAdapter(requestBytesMax),
-    controllers: [chatController(appName), fileController(appName)],
+    controllers: [chatController(appName), fileController(appName), openApiController(appName)],
     providers: [
       { provide: ChatService, useValue: service },
       { provide: FileService, useValue: files },

@@ -6,19 +6,17 @@ import {
   userDataKeys,
   type RecordOf,
 } from '@flexpush/contracts';
-import {
-  boundedField,
-  invalid,
-  ok,
-  optionalField,
-  textField,
-  tooManyKeys,
-  userDataFields,
-  type Parsed,
-} from './field-parser';
+import { invalid, ok, optionalField, tooManyKeys, type Parsed } from './field-parser';
 import type { FormFields } from './form';
 import { keyHashOf, type Identity } from './identity';
 import type { KeyObfuscator } from './obfuscated-key';
+import {
+  messageField,
+  readFields,
+  userDataField,
+  type FieldSpec,
+  type FieldValues,
+} from './operation-fields';
 
 /** What the client asks for when it requests a chat, checked and within bounds. */
 export interface ChatRequest {
@@ -38,6 +36,30 @@ const fieldsKeptAsUserData = [
   ['lastName', 'LastName'],
 ] as const;
 
+const kept = (name: string, meaning: string): FieldSpec => ({
+  name,
+  kind: 'text',
+  charsMax: BOUNDS.userDataValueChars,
+  meaning,
+});
+
+/** Nickname or both names are needed; that and the address have codes of their own. */
+export const chatRequestFields: readonly FieldSpec[] = [
+  {
+    name: 'nickname',
+    kind: 'text',
+    charsMax: BOUNDS.nicknameChars,
+    meaning: 'How the customer is shown; required without firstName and lastName.',
+  },
+  kept('firstName', 'Kept as user data FirstName; with lastName it makes the nickname where there is none.'),
+  kept('lastName', 'Kept as user data LastName.'),
+  kept('subject', 'Kept as user data Subject.'),
+  kept('emailAddress', 'Kept as user data EmailAddress; must look like one.'),
+  kept('endpoint', 'Kept as user data _chat_endpoint.'),
+  { ...messageField('The first message.'), name: 'text' },
+  userDataField('User data; GCTI_Chat_PushSubscribe and GCTI_GMS_* keys ask for pushes.'),
+];
+
 /** One `@` between parts without blanks: what is beyond this only a mail server knows. */
 const EMAIL_PATTERN = /^[^\s@]{1,64}@[^\s@]{1,255}$/;
 
@@ -47,15 +69,15 @@ export function parseChatRequest(fields: FormFields): Parsed<ChatRequest> {
   const email = optionalField(fields, 'emailAddress');
   if (email !== undefined && !EMAIL_PATTERN.test(email))
     return invalid('emailAddress is not a valid e-mail address', errorCodes.emailInvalid);
-  const text = textField(fields, 'text');
-  if (text.kind === 'invalid') return text;
-  const userData = parseUserData(fields);
+  const read = readFields(fields, chatRequestFields);
+  if (read.kind === 'invalid') return read;
+  const { texts } = read.value;
+  const userData = withKeptFields(read.value);
   if (userData.kind === 'invalid') return userData;
-  const subject = optionalField(fields, 'subject');
   return ok({
     nickname: nickname.value,
-    ...(subject === undefined ? {} : { subject }),
-    ...(text.value === undefined ? {} : { text: text.value }),
+    ...(texts['subject'] === undefined ? {} : { subject: texts['subject'] }),
+    ...(texts['text'] === undefined ? {} : { text: texts['text'] }),
     userData: userData.value,
   });
 }
@@ -79,14 +101,11 @@ function parseNickname(fields: FormFields): Parsed<string> {
 }
 
 /** What the client itself put under a key is never overwritten. */
-function parseUserData(fields: FormFields): Parsed<Record<string, string>> {
-  const given = userDataFields(fields);
-  if (given.kind === 'invalid') return given;
-  const userData = given.value;
+function withKeptFields({ texts, userData: given }: FieldValues): Parsed<Record<string, string>> {
+  const userData = new Map(Object.entries(given));
   for (const [field, key] of fieldsKeptAsUserData) {
-    const value = boundedField(fields, field, BOUNDS.userDataValueChars);
-    if (value.kind === 'invalid') return value;
-    if (value.value !== undefined && !userData.has(key)) userData.set(key, value.value);
+    const value = texts[field];
+    if (value !== undefined && !userData.has(key)) userData.set(key, value);
   }
   return userData.size > BOUNDS.userDataKeys ? tooManyKeys() : ok(Object.fromEntries(userData));
 }

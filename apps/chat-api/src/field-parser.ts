@@ -24,22 +24,6 @@ export function optionalField(fields: FormFields, name: string): string | undefi
   return value === undefined || value === '' ? undefined : value;
 }
 
-/** An optional field of at most so many characters. */
-export function boundedField(fields: FormFields, name: string, charsMax: number): Parsed<string | undefined> {
-  const value = optionalField(fields, name);
-  return value !== undefined && value.length > charsMax
-    ? invalid(`${name} may have at most ${charsMax} characters`)
-    : ok(value);
-}
-
-/** Chat text; the advice of "too long" is the limit itself, as clients expect of such codes (CONTRACT 1.6). */
-export function textField(fields: FormFields, name: string): Parsed<string | undefined> {
-  const value = optionalField(fields, name);
-  return value !== undefined && value.length > BOUNDS.textChars
-    ? invalid(String(BOUNDS.textChars), errorCodes.messageTooLong)
-    : ok(value);
-}
-
 const USER_DATA_PREFIX = 'userData[';
 
 /** `userData[KEY]=VALUE`, within the bounds of a record. */
