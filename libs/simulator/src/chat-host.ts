@@ -1,4 +1,4 @@
-import { subjects } from '@flexpush/contracts';
+import { cometPushSchema, parseJson, subjects } from '@flexpush/contracts';
 import { SessionCalls, type CallOutcome, type CallRecord } from '@flexpush/actor-runtime';
 import { appendFrom } from './actor-host';
 import { Host } from './host';
@@ -12,6 +12,8 @@ export class ChatHost {
   readonly host: Host;
   readonly callerId: string;
   private readonly calls: SessionCalls;
+  /** CometD clients that are connected here, by client id: each takes a notification. */
+  readonly clients = new Map<string, (text: string) => void>();
 
   constructor(
     private readonly world: World,
@@ -40,6 +42,12 @@ export class ChatHost {
     network.subscribe(this.host, subjects.reply(this.callerId), (message) =>
       this.calls.accept(message.text()),
     );
+    network.subscribe(this.host, subjects.comet(this.callerId), (message) => {
+      const { clientId } = cometPushSchema.parse(parseJson(message.text()));
+      const client = this.clients.get(clientId);
+      client?.(message.text());
+      message.respond(JSON.stringify({ v: 1, status: client ? 'taken' : 'gone' }));
+    });
   }
 
   /** One HTTP request. `broken`: the connection to this process broke. */

@@ -9,6 +9,7 @@ export function checkPushes(chat: ChatHistory, terms: Terms): Violation[] {
   const violations: Violation[] = [];
   const wrong: Wrong = (rule, atMs, what) => violations.push({ rule, chatId: chat.chatId, atMs, what });
   if (chat.kind === 'plain') checkPlain(chat, wrong);
+  else if (chat.kind === 'comet') checkClient(chat, wrong);
   else {
     const triggers = chat.posts.filter((post) => post.kind === 'trigger');
     checkTriggers(chat, triggers, { terms, wrong });
@@ -34,6 +35,27 @@ function checkPlain(chat: ChatHistory, wrong: Wrong): void {
   for (const { index, type, text } of final?.events ?? [])
     if (type === 'Message' && texts.has(text ?? '') && !arrived.has(index))
       wrong('I6', final?.answeredAtMs ?? 0, `event ${index} was never pushed`);
+}
+
+/**
+ * I1, I6, I8: what a CometD client was shown is the transcript, and every message reached the client or, while that was
+ * away, the device.
+ */
+function checkClient(chat: ChatHistory, wrong: Wrong): void {
+  const final = chat.refreshes.find(({ isFinal }) => isFinal);
+  if (!final) return;
+  for (const { index, text, type, atMs } of chat.shown) {
+    const last = final.events[index - 1];
+    if (last?.text !== text || last?.type !== type)
+      wrong('I8', atMs, `event ${index} was shown as "${text ?? type}" and is "${last?.text ?? 'gone'}"`);
+  }
+  const reached = new Set([
+    ...chat.shown.map(({ index }) => index),
+    ...chat.posts.flatMap((post) => (post.kind === 'event' && post.taken ? [post.index] : [])),
+  ]);
+  for (const { index, type } of final.events)
+    if (type === 'Message' && !reached.has(index))
+      wrong('I6', final.answeredAtMs, `event ${index} reached neither the client nor the device`);
 }
 
 function checkTriggers(

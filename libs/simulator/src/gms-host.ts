@@ -1,5 +1,6 @@
 import { nodeIdSchema, optionKey, subjects, type GmsHeartbeat } from '@flexpush/contracts';
 import {
+  createCometProvider,
   customhttpProvider,
   Delivery,
   DispatchDesk,
@@ -53,7 +54,12 @@ export class GmsHost {
     this.delivery = new Delivery(
       {
         nowMs,
-        providers: [customhttpProvider],
+        providers: [
+          customhttpProvider,
+          createCometProvider({
+            request: (subject, payload, { timeoutMs }) => network.request(host, subject, payload, timeoutMs),
+          }),
+        ],
         log: SILENT,
         openChannel: (origin) => receivers.channel(host, origin),
         isDeposed: (shard, term) => obeyed.isDeposed(shard, term),
@@ -63,7 +69,7 @@ export class GmsHost {
       {
         connectionsMax: 4,
         queueMax: 1_000,
-        destinationsMax: 4,
+        destinationsMax: 16,
         deadTimeoutMs: DEAD_TIMEOUT_MS,
         rememberedMax: 10_000,
         breakerFailuresMax: 5,
@@ -71,6 +77,7 @@ export class GmsHost {
       },
     );
     this.delivery.useOptions({
+      [optionKey('push', 'pushEnabled')]: 'comet, customhttp',
       [optionKey('push', 'customhttp.url')]: `${ORIGINS.well}/push`,
       [optionKey('push.provider.sick', 'customhttp.url')]: `${ORIGINS.sick}/push`,
     });
@@ -145,7 +152,7 @@ export class GmsHost {
       nodeId: name,
       incarnation,
       group: 'default',
-      types: ['customhttp'],
+      types: ['customhttp', 'comet'],
       queued: delivery.queued,
       inFlight: delivery.inFlight,
       capacity: 1,

@@ -7,10 +7,12 @@ export interface History {
 
 export interface ChatHistory {
   chatId: string;
-  kind: 'refreshing' | 'silent' | 'plain';
+  kind: 'refreshing' | 'silent' | 'plain' | 'comet';
   said: Said[];
   posts: Post[];
   refreshes: Refresh[];
+  /** What a CometD client was shown. */
+  shown: (SeenEvent & { atMs: number })[];
 }
 
 /** A message, or the agent's join, as its author knows it; the text of a message names it. */
@@ -49,5 +51,5 @@ export interface Refresh {
 }
 
 export function newChat(chatId: string, kind: ChatHistory['kind']): ChatHistory {
-  return { chatId, kind, said: [], posts: [], refreshes: [] };
+  return { chatId, kind, said: [], posts: [], refreshes: [], shown: [] };
 }

@@ -26,7 +26,7 @@ function describeFault({ atMs: _atMs, kind, ...more }: Fault): string {
 
 function momentsOf(chat: ChatHistory | undefined): [number, string][] {
   if (!chat) return [];
-  const { chatId, said, posts, refreshes } = chat;
+  const { chatId, said, posts, refreshes, shown } = chat;
   return [
     ...said.map((one): [number, string] => [
       one.startedAtMs,
@@ -35,6 +35,10 @@ function momentsOf(chat: ChatHistory | undefined): [number, string][] {
     ...posts.map((post): [number, string] => [
       post.atMs,
       `${chatId}  push: ${post.kind === 'trigger' ? `attempt ${post.attempt} at position ${post.position}` : `event ${post.index}`}${post.taken ? '' : ', not taken'}`,
+    ]),
+    ...shown.map(({ atMs, index }): [number, string] => [
+      atMs,
+      `${chatId}  the CometD client is shown event ${index}`,
     ]),
     ...refreshes.map((one): [number, string] => [
       one.startedAtMs,

@@ -1,6 +1,7 @@
 import { shardOf, userIdSchema, type PublicRecord } from '@flexpush/contracts';
 import type { CallRecord } from '@flexpush/actor-runtime';
 import { appendFrom } from './actor-host';
+import { CometClient } from './comet-client';
 import type { Cluster } from './cluster';
 import { newChat, type ChatHistory, type History, type Said, type SeenEvent } from './history';
 import { Host } from './host';
@@ -19,6 +20,7 @@ type CallFields<R = CallRecord> = R extends CallRecord
 /** A customer, its web application and its HTTP server, and the agent: everything on the outside of one chat. */
 export class People {
   readonly chat: ChatHistory;
+  private readonly client: CometClient | undefined;
   private readonly agentHost: Host;
   private readonly append: ReturnType<typeof appendFrom>;
   private ids = 0;
@@ -40,6 +42,7 @@ export class People {
     number: number,
   ) {
     this.chat = newChat(chatId, plan.kind);
+    if (plan.kind === 'comet') this.client = this.cometClient(number);
     this.turn = number;
     this.agentHost = new Host(`agent-${number}`, world.time);
     this.append = appendFrom(world, this.agentHost);
@@ -53,6 +56,7 @@ export class People {
       this.agentLine = this.customerLine.then(() => this.agentJoins());
     });
     for (const { atMs, who } of plan.says) at(atMs, () => this.say(who));
+    for (const { atMs, forMs } of plan.goesAway) at(atMs, () => this.client?.goAway(forMs));
   }
 
   say(who: 'agent' | 'customer'): void {
@@ -94,13 +98,33 @@ export class People {
       subscription: {
         deviceId: this.chatId,
         deviceType: 'customhttp',
-        notifyRequestor: false,
+        // The client reads its own words elsewhere than on the device.
+        notifyRequestor: plan.kind === 'comet',
         includePayload: true,
-        resend: plan.kind !== 'plain',
+        resend: plan.kind !== 'plain' && plan.kind !== 'comet',
         ...(plan.receiver === 'sick' ? { provider: 'sick' } : {}),
         debug: false,
       },
+      ...(this.client ? { address: this.client.connect() } : {}),
     });
+  }
+
+  private cometClient(number: number): CometClient {
+    const ask = async (fields: CallFields) => (await this.call(fields)).messages as SeenEvent[];
+    const keyHash = KEY_HASH;
+    return new CometClient(
+      this.world,
+      this.cluster,
+      this.chat,
+      {
+        follow: (address, transcriptPosition) =>
+          ask({ type: 'request.follow', keyHash, address, transcriptPosition }),
+        away: (address, transcriptPosition) =>
+          ask({ type: 'request.away', keyHash, address, transcriptPosition }),
+        refresh: (transcriptPosition) => ask({ type: 'request.refresh', keyHash, transcriptPosition }),
+      },
+      number,
+    );
   }
 
   private agentJoins(): Promise<void> {

@@ -2,14 +2,19 @@ import { Random } from './random';
 
 /** What one chat does in a run. */
 export interface ChatPlan {
-  /** `refreshing` answers triggers, `silent` never does before the end, `plain` has pushes with the event in them. */
-  kind: 'refreshing' | 'silent' | 'plain';
+  /**
+   * `refreshing` answers triggers, `silent` never does before the end, `plain` has pushes with the event in them, `comet`
+   * has them too, while its CometD client is away.
+   */
+  kind: 'refreshing' | 'silent' | 'plain' | 'comet';
   /** The customer's server: one that works, or one that faults may break. */
   receiver: 'well' | 'sick';
   createAtMs: number;
   /** How long after a trigger the customer refreshes; taken in turn. */
   refreshAfterMs: number[];
   says: { atMs: number; who: 'agent' | 'customer' }[];
+  /** When a CometD client goes to the background, and for how long; the last time it may stay there. */
+  goesAway: { atMs: number; forMs: number }[];
 }
 
 export const faultKinds = [
@@ -94,7 +99,7 @@ function withoutDoubleLoss(faults: readonly Fault[]): Fault[] {
 }
 
 function chatPlan(random: Random): ChatPlan {
-  const kind = random.pick(['refreshing', 'refreshing', 'silent', 'plain'] as const);
+  const kind = random.pick(['refreshing', 'refreshing', 'silent', 'plain', 'comet', 'comet'] as const);
   const createAtMs = START_MS + random.between(0, 3_000);
   const says: ChatPlan['says'] = [];
   for (let atMs = createAtMs + random.between(50, 2_000); atMs < HEAL_AT_MS; atMs += pause(random))
@@ -102,11 +107,20 @@ function chatPlan(random: Random): ChatPlan {
   return {
     kind,
     // What a broken server is sent without schedule is lost by contract, so plain pushes go to one that works.
-    receiver: kind !== 'plain' && random.chance(0.3) ? 'sick' : 'well',
+    receiver: kind !== 'plain' && kind !== 'comet' && random.chance(0.3) ? 'sick' : 'well',
     createAtMs,
     refreshAfterMs: Array.from({ length: 5 }, () => random.between(0, 2_500)),
     says,
+    goesAway: kind === 'comet' ? absences(random) : [],
   };
+}
+
+function absences(random: Random): ChatPlan['goesAway'] {
+  const count = random.between(0, 3);
+  return Array.from({ length: count }, () => ({
+    atMs: START_MS + random.between(3_000, HEAL_AT_MS),
+    forMs: random.chance(0.2) ? 600_000 : random.between(50, 5_000),
+  }));
 }
 
 /** Bursts and silences. */
