@@ -40,7 +40,7 @@ async function options(...args: string[]): Promise<string> {
 
 it('a secret is set from a file and shown nowhere, also not when it is refused', async () => {
   const file = join(folder, 'key');
-  writeFileSync(file, SIGNING_KEY);
+  writeFileSync(file, `${SIGNING_KEY}\n`);
   const shown = [
     await options('set', 'push', 'customhttp.signing-key', '--file', file),
     await options('get', 'push', 'customhttp.signing-key'),

@@ -39,7 +39,8 @@ function valueOf(value: string | undefined, file: string | undefined): string {
   if (file === undefined) return value ?? '';
   const text = readFileSync(file === '-' ? STANDARD_INPUT : file, 'utf8');
   if (text.length > FILE_BYTES_MAX) throw new Error(`${file} is too large for an option`);
-  return text;
+  // Editors and shells end files with a line break that belongs to no value.
+  return text.replace(/\r?\n$/, '');
 }
 
 export function registerOptions(program: Command): void {

@@ -399,9 +399,10 @@ export class Delivery {
     const { job } = delivery;
     this.present.delete(job.id);
     if (result.outcome !== 'returned') this.remembered.set(job.id, result, nowMs);
+    const failure = { job, destination, reason: result.reason ?? 'unknown' };
+    if (result.outcome === 'failed') this.failureLog.failed(failure, nowMs);
     // A CometD client that has gone is no failure: its events wait for it.
-    if (result.outcome === 'failed' || (result.outcome === 'gone' && job.deviceType !== 'comet'))
-      this.failureLog.failed({ job, destination, reason: result.reason ?? 'unknown' }, nowMs);
+    if (result.outcome === 'gone' && job.deviceType !== 'comet') this.failureLog.gone(failure);
     this.ports.settled(delivery, result, 'new');
   }
 

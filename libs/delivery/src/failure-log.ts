@@ -52,6 +52,11 @@ export class FailureLog {
     if (nowMs >= line.nextAtMs) this.release(key, line, nowMs);
   }
 
+  /** The device is gone, and with it the subscription: each has its own line, whatever its kind. */
+  gone(failure: Failure): void {
+    this.write(failure, 1, 'delivery.device-gone');
+  }
+
   /** Writes what was held back; called a few times a second, so that no count is kept for ever. */
   sweep(nowMs: number): void {
     for (const [key, line] of this.lines) {
@@ -77,7 +82,7 @@ export class FailureLog {
     line.nextAtMs = nowMs + FAILURE_LOG_INTERVAL_MS;
   }
 
-  private write(failure: Failure, count: number): void {
+  private write(failure: Failure, count: number, fact = 'delivery.failed'): void {
     const { job } = failure;
     const event = job.kind === 'trigger' ? job.position : (job.event?.index ?? job.n);
     this.log.warn(
@@ -92,7 +97,7 @@ export class FailureLog {
         reason: failure.reason,
         count,
       },
-      'delivery.failed',
+      fact,
     );
   }
 }

@@ -251,7 +251,7 @@ describe('fcm', () => {
     fcm.answer = answer;
     expect(await made.push('fcm')).toEqual(result);
     expect(made.logged).toContainEqual({
-      fact: 'delivery.failed',
+      fact: result.outcome === 'gone' ? 'delivery.device-gone' : 'delivery.failed',
       fields: expect.objectContaining({ logId: '09900', reason: result.reason }) as Record<string, unknown>,
     });
     expect(JSON.stringify(made.logged)).not.toContain('tok-44ac');
@@ -369,9 +369,16 @@ describe('ios', () => {
     apns.answer = { status, body };
     expect(await made.push('ios')).toEqual({ outcome, reason });
     expect(made.logged).toContainEqual({
-      fact: 'delivery.failed',
+      fact: outcome === 'gone' ? 'delivery.device-gone' : 'delivery.failed',
       fields: expect.objectContaining({ logId: '09900', reason }) as Record<string, unknown>,
     });
+  });
+
+  it('tells each device that is gone, also of triggers, whose failures share a line', async () => {
+    const made = bench(apnsOptions);
+    apns.answer = { status: 410, body: { reason: 'Unregistered' } };
+    for (let n = 0; n < 3; n += 1) await made.push('ios', trigger);
+    expect(made.logged.filter(({ fact }) => fact === 'delivery.device-gone')).toHaveLength(3);
   });
 
   it('does not send to a server whose certificate it cannot verify', async () => {
