@@ -1,4 +1,5 @@
 import {
+  cometPushSchema,
   dispatchAnswerSchema,
   gmsHeartbeatSchema,
   pushResultsSchema,
@@ -13,6 +14,7 @@ import {
   type NatsBus,
   type OptionStore,
 } from '@flexpush/nats-bus';
+import { createPushReceiver } from '@flexpush/receiver';
 import { createLogger, Operations, readConfig, serviceModule, type ServiceParts } from '@flexpush/process';
 import {
   createTestAuthority,
@@ -266,6 +268,73 @@ it('delivers to FCM with a token of the service account, and reports a device th
   expect(outcomes(results.seen)['fcm:U:2']).toBe('gone');
   await node.stop();
   await fcm.close();
+  results.stop();
+});
+
+it('hands an event to the chat-api that has the client, and hears when there is none', async () => {
+  const results = resultsInbox();
+  const asked: unknown[] = [];
+  const chatApi = bus.subscribe(subjects.comet('api-1'), (message) => {
+    const push = cometPushSchema.parse(JSON.parse(message.text()));
+    asked.push(push);
+    message.respond(JSON.stringify({ v: 1, status: push.clientId === 'here' ? 'taken' : 'gone' }));
+  });
+  await bus.flush();
+  const node = await startNode('gms-comet');
+  const event = {
+    from: { nickname: 'Jonas', participantId: 2, type: 'Agent' },
+    index: 3,
+    type: 'Message',
+    text: 'Hello',
+    utcTime: 1_790_000_015_000,
+  };
+  const comet = (session: string, deviceId: string) => ({
+    ...trigger(session, 1),
+    kind: 'plain',
+    deviceType: 'comet',
+    deviceId,
+    event,
+  });
+  await dispatch('gms-comet', [
+    comet('c1', 'api-1/here'),
+    comet('c2', 'api-1/away'),
+    comet('c3', 'api-dead/here'),
+  ]);
+  await results.until((seen) => Object.keys(outcomes(seen)).length === 3);
+  expect(outcomes(results.seen)).toEqual({ 'c1:U:1': 'delivered', 'c2:U:1': 'gone', 'c3:U:1': 'gone' });
+  expect(asked).toContainEqual({
+    v: 1,
+    clientId: 'here',
+    sessionId: 'c1',
+    userId: 'U',
+    alias: '7',
+    chatEnded: false,
+    event,
+  });
+  await node.stop();
+  chatApi.stop();
+  results.stop();
+});
+
+it('a notification that two nodes deliver comes with one id, so that the receiver drops the repeat', async () => {
+  const results = resultsInbox();
+  const signingKey = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+  await options.set('push', 'customhttp.signing-key', signingKey);
+  const before = receiver.posts.length;
+  // One node lost its results, and the owner has placed the same notification anew.
+  const nodes = [await startNode('gms-sign-1'), await startNode('gms-sign-2')];
+  for (const nodeId of ['gms-sign-1', 'gms-sign-2']) await dispatch(nodeId, [trigger('sig', 1)]);
+  await results.until((seen) => seen.flatMap((one) => one.results).length === 2);
+  const pushes = createPushReceiver({ signingKeys: [signingKey] });
+  const received = receiver.posts
+    .slice(before)
+    .map(({ headers, body }) => pushes.receive(headers, JSON.stringify(body)));
+  expect(received).toEqual([
+    expect.objectContaining({ kind: 'push', push: expect.objectContaining({ position: 1 }) as unknown }),
+    expect.objectContaining({ kind: 'repeated' }),
+  ]);
+  await options.unset('push', 'customhttp.signing-key');
+  for (const node of nodes) await node.stop();
   results.stop();
 });
 

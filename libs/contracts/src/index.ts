@@ -17,4 +17,4 @@ export * from './redis-url';
 export * from './subjects';
 export * from './user-data';
 export { localizationProblem } from './option-problems';
-export { PUSH_BODY_CHARS, PUSH_TITLE_CHARS } from './options-push';
+export { PUSH_BODY_CHARS, PUSH_TITLE_CHARS, pushOptions } from './options-push';
