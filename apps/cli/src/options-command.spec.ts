@@ -58,6 +58,16 @@ it('a secret is set from a file and shown nowhere, also not when it is refused',
   expect(refusal).not.toContain(SIGNING_KEY.slice(0, 12));
 });
 
+it('shows a URL without its credentials', async () => {
+  for (const [url, shown] of [
+    ['https://push:hunter2@receiver.test/a?b=c@d', 'https://(hidden)@receiver.test/a?b=c@d'],
+    ['https://receiver.test/a@b', 'https://receiver.test/a@b'],
+  ] as const) {
+    expect(await options('set', 'push', 'customhttp.url', url)).toBe(`push/customhttp.url = ${shown}\n`);
+    expect(await options('get', 'push', 'customhttp.url')).toBe(`${shown}\n`);
+  }
+});
+
 it('shows what is no secret, and long values only whole by get', async () => {
   const certificate = `-----BEGIN CERTIFICATE-----\n${'MIIB'.repeat(100)}\n-----END CERTIFICATE-----\n`;
   const file = join(folder, 'ca.pem');

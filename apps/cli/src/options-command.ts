@@ -121,9 +121,11 @@ function rowsOf(values: OptionValues): { section: string; spec: OptionSpec; valu
   });
 }
 
-/** What is set of a secret is never printed: terminals and pipelines keep what they show. */
+/** What is set of a secret, and credentials in a URL, are never printed: terminals and pipelines keep what they show. */
 function shown(spec: OptionSpec, value: string | undefined): string | undefined {
-  return value !== undefined && spec.type.kind === 'secret' ? '(set, hidden)' : value;
+  if (value === undefined) return undefined;
+  if (spec.type.kind === 'secret') return '(set, hidden)';
+  return spec.type.kind === 'url' ? value.replace(/^([a-z]+:\/\/)[^/?#]*@/i, '$1(hidden)@') : value;
 }
 
 /** In a table certificates and localizations are only told from each other; `get` shows them whole. */

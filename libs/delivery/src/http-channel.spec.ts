@@ -6,6 +6,7 @@ import {
   type Server as TcpServer,
   type Socket,
 } from 'node:net';
+import type { HttpConnection } from './connection';
 import { HttpChannel, type HttpPost, type PostOutcome } from './http-channel';
 
 const post: HttpPost = {
@@ -38,7 +39,10 @@ function receiver(answer: RequestListener): Promise<string> {
   return listen(createServer(answer));
 }
 
-function open(origin: string, more: Partial<{ answerTimeoutMs: number; nowMs: () => number }> = {}) {
+function open(
+  origin: string | HttpConnection,
+  more: Partial<{ answerTimeoutMs: number; nowMs: () => number }> = {},
+) {
   const channel = new HttpChannel(origin, {
     connectionsMax: 2,
     connectTimeoutMs: 1_000,
@@ -158,6 +162,30 @@ it('closing settles what is under way', async () => {
   await arrival;
   await channel.close();
   expect(await outcome).toMatchObject({ kind: 'unreached' });
+});
+
+it('a post after the end fails, with a proxy too', async () => {
+  for (const to of [
+    'http://127.0.0.1:1',
+    { origin: 'http://127.0.0.1:1', proxy: { url: 'http://127.0.0.1:1' } },
+  ]) {
+    const channel = open(to);
+    await channel.close();
+    expect(await send(channel)).toMatchObject({ kind: 'unreached', cause: 'connection' });
+  }
+});
+
+it('keeps the beginning of the answer for who asks for it', async () => {
+  const origin = await receiver((_request, response) => {
+    response.writeHead(404);
+    response.write('é'.repeat(3_000));
+    response.end('x'.repeat(10_000));
+  });
+  expect(await send(open(origin), { ...post, keepsAnswer: true })).toEqual({
+    kind: 'answered',
+    status: 404,
+    answer: 'é'.repeat(2_048),
+  });
 });
 
 it('closes an idle connection long before the web server does', async () => {
