@@ -1,5 +1,7 @@
 import type { ChatEvent, ChatResponse } from '@flexpush/contracts';
-import type { CometD, Message } from 'cometd';
+import type { CometD, Extension, Message } from 'cometd';
+// Before the library itself, to which it adds its class.
+import 'cometd/AckExtension.js';
 import * as cometdLibrary from 'cometd';
 import { adapt } from 'cometd-nodejs-client';
 
@@ -13,7 +15,10 @@ interface Waiter {
   resolve: () => void;
 }
 
-const Client = (cometdLibrary as unknown as { CometD: new () => CometD }).CometD;
+const { CometD: Client, AckExtension } = cometdLibrary as unknown as {
+  CometD: new () => CometD;
+  AckExtension: new () => Extension;
+};
 
 /** Once for all clients: they share a cookie jar, as tabs of one browser do. */
 let isAdapted = false;
@@ -42,6 +47,11 @@ export class CometClient {
     // Their own words for it are on the console else.
     for (const level of ['_warn', '_info', '_debug'] as const)
       Object.assign(this.cometd, { [level]: () => undefined });
+  }
+
+  /** From the next handshake on it says which messages it has. */
+  acknowledge(): void {
+    this.cometd.registerExtension('ack', new AckExtension());
   }
 
   handshake(): Promise<Message> {

@@ -280,6 +280,20 @@ describe.each(transports)('The CometD client over %s', (transport) => {
     expect(client.indexes()).toEqual([1, 2, 3, 4]);
   });
 
+  it('may acknowledge what it gets', async () => {
+    const { sessions } = comet;
+    const client = new CometClient(transport, comet.url);
+    clients.push(client);
+    client.acknowledge();
+    expect((await client.handshake()).ext).toEqual({ ack: true });
+    await client.operate('requestChat', { nickname: 'Mira' });
+    for (let i = 2; i <= 30; i++) {
+      sessions.say(`text ${i}`);
+      if (i % 5 === 0) await client.until('so many', () => client.indexes().length === i);
+    }
+    expect(client.indexes()).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+  });
+
   it('is refused while the options do not allow it, and told which', async () => {
     comet.values = {};
     const client = new CometClient(transport, comet.url);

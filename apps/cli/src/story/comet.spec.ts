@@ -113,7 +113,10 @@ describe.each(transports)('A CometD client over %s', (transport) => {
     await client.until('the other', () => client.events().some(({ text }) => text === 'by REST too'));
   });
 
-  it('loses no event and needs one handshake when its chat-api dies', async () => {
+  it.each([
+    { how: 'dies', end: (service: ServiceProcess) => service.kill() },
+    { how: 'is stopped', end: (service: ServiceProcess) => service.stop() },
+  ])('loses no event and needs one handshake when its chat-api $how', async ({ end }) => {
     const balancer = await Balancer.start(replica(1));
     try {
       const client = await connected(transport, `${balancer.url}/genesys/cometd`);
@@ -129,7 +132,7 @@ describe.each(transports)('A CometD client over %s', (transport) => {
       await chat.agentJoins();
       for (let i = 0; i < 10; i++) await chat.agentSays(`before ${i}`);
       await arrived(client, 12);
-      await replica(1).kill();
+      await end(replica(1));
       for (let i = 0; i < 5; i++) await chat.agentSays(`while it is away ${i}`);
       balancer.moveTo(replica(2));
       for (let i = 0; i < 5; i++) await chat.agentSays(`after ${i}`);
