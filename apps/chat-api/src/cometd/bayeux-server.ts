@@ -116,7 +116,7 @@ export class BayeuxServer {
   /** No more handshakes; clients hear what waits for them and that they should begin anew. */
   stop(): void {
     this.isStopping = true;
-    for (const session of [...this.sessions.values()]) session.leave(HANDSHAKE_ADVICE);
+    for (const session of [...this.sessions.values()]) session.leave();
   }
 
   private handle(message: BayeuxMessage, link: Link): Handled {
@@ -133,7 +133,7 @@ export class BayeuxServer {
         if (link.socket) session.attach(link.socket);
         return { kind: 'connect', message, session };
       case '/meta/disconnect':
-        session.end('disconnect', { position: positionOf(message) });
+        session.end('disconnect', positionOf(message));
         return reply(succeeded(message, { clientId: session.clientId }));
       case '/meta/subscribe':
       case '/meta/unsubscribe':

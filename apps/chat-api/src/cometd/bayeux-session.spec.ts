@@ -181,19 +181,37 @@ describe('A Bayeux session', () => {
   it('answers the held /meta/connect when it ends, and sends nothing after', () => {
     const polling = new Polling();
     polling.connect();
-    polling.session.end('disconnect', { position: 7 });
-    polling.session.end('disconnect', { position: 8 });
+    polling.session.end('disconnect', 7);
+    polling.session.end('disconnect', 8);
     polling.send(1);
     expect(polling.ends).toEqual([{ cause: 'disconnect', position: 7 }]);
     expect(polling.answers).toMatchObject([[{ advice: { reconnect: 'none' } }]]);
   });
 
+  it('tells a client that was dropped to begin anew', () => {
+    const polling = new Polling();
+    polling.connect();
+    polling.session.end('queue-full');
+    expect(polling.answers).toMatchObject([[{ advice: { reconnect: 'handshake' } }]]);
+  });
+
   it('hands over what waits when the process stops', () => {
     const polling = new Polling();
     polling.connect();
-    polling.session.leave({ reconnect: 'handshake', interval: 0 });
+    polling.session.leave();
     expect(polling.answers).toMatchObject([[{ advice: { reconnect: 'handshake' } }]]);
     expect(polling.ends).toMatchObject([{ cause: 'stopping' }]);
+    const overSocket = new Polling();
+    const socket = new PlayedSocket();
+    overSocket.session.attach(socket);
+    overSocket.connect();
+    socket.isOpen = false;
+    overSocket.send(1);
+    socket.isOpen = true;
+    overSocket.session.leave();
+    expect(socket.sent).toEqual([1]);
+    expect(overSocket.answers).toEqual([]);
+    expect(overSocket.ends).toMatchObject([{ cause: 'stopping' }]);
   });
 
   it('pushes through a socket at once, and takes it as received by the next /meta/connect', () => {

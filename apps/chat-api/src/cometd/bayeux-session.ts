@@ -1,5 +1,11 @@
 import type { CallClock } from '@flexpush/actor-runtime';
-import { NO_ADVICE, type Advice, type BayeuxMessage, type BayeuxReply } from './bayeux-message';
+import {
+  HANDSHAKE_ADVICE,
+  NO_ADVICE,
+  type Advice,
+  type BayeuxMessage,
+  type BayeuxReply,
+} from './bayeux-message';
 import { COMETD_BOUNDS } from './bounds';
 
 /** A message on its way to a client. */
@@ -145,7 +151,7 @@ export class BayeuxSession {
   }
 
   /** Ends the session; what waits is not sent any more. The position is what the client says that it has. */
-  end(cause: EndCause, context: { position?: number; advice?: Advice } = {}): void {
+  end(cause: EndCause, position?: number): void {
     if (this.ended) return;
     this.ended = true;
     this.cancelExpiry();
@@ -153,20 +159,26 @@ export class BayeuxSession {
     const { held } = this;
     this.held = undefined;
     held?.cancelTimer();
-    held?.answer([JSON.stringify(this.connectReply(held.message, context.advice ?? NO_ADVICE))]);
+    held?.answer([JSON.stringify(this.connectReply(held.message, adviceAfter(cause)))]);
     for (const resolve of this.roomWaiters.splice(0)) resolve();
     this.queue = [];
     this.unconfirmed = [];
     this.chars = 0;
-    this.options.onEnd(cause, context.position);
+    this.options.onEnd(cause, position);
   }
 
-  /** Sends what waits and tells the client to begin anew elsewhere, as the process stops. */
-  leave(advice: Advice): void {
+  /**
+   * Sends what waits and ends, as the process stops. Who polls is told to begin anew. Over a socket the close says so:
+   * after the advice a client would send its handshake into the socket that closes, and wait long for the answer.
+   */
+  leave(): void {
     if (this.ended) return;
-    if (this.held) this.answerHeld(advice);
-    else if (this.isPushing()) this.flush();
-    this.end('stopping', { advice });
+    if (!this.socket) this.answerHeld(HANDSHAKE_ADVICE);
+    else {
+      if (this.isPushing()) this.flush();
+      this.dropHeld();
+    }
+    this.end('stopping');
   }
 
   private settle({ advice, ext }: BayeuxMessage): void {
@@ -282,6 +294,11 @@ export class BayeuxSession {
       advice: advice ?? { reconnect: 'retry', interval: 0, timeout: timeoutMs, maxInterval: maxIntervalMs },
     };
   }
+}
+
+/** Who did not want to go begins anew. */
+function adviceAfter(cause: EndCause): Advice {
+  return cause === 'disconnect' ? NO_ADVICE : HANDSHAKE_ADVICE;
 }
 
 /** For the transport that holds a /meta/connect. */
