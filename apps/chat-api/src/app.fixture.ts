@@ -1,6 +1,14 @@
 import type { CallOutcome, CallRecord } from '@flexpush/actor-runtime';
-import type { FoldReply, OptionValues } from '@flexpush/contracts';
+import {
+  BOUNDS,
+  internalRecordSchema,
+  sessionOptions,
+  type ChatEvent,
+  type FoldReply,
+  type OptionValues,
+} from '@flexpush/contracts';
 import { createLogger, Operations, readConfig, serviceModule } from '@flexpush/process';
+import { transition, type FoldInput, type Session } from '@flexpush/session';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { chatApiParts } from './chat-api';
@@ -30,6 +38,34 @@ export class PlayedFold implements CallPort {
   async call(record: CallRecord): Promise<CallOutcome> {
     this.records.push(record);
     return this.answer(record);
+  }
+}
+
+/** The real fold over sessions in memory. A record that the log would refuse is a defect of chat-api. */
+export class RealFold implements CallPort {
+  readonly sessions = new Map<string, Session>();
+  readonly transcripts = new Map<string, ChatEvent[]>();
+  private atMs = 1_790_000_000_000;
+
+  constructor(private readonly options: OptionValues = {}) {}
+
+  async call(record: CallRecord): Promise<CallOutcome> {
+    const parsed = internalRecordSchema.parse(JSON.parse(JSON.stringify(record)));
+    if (JSON.stringify(parsed).length > BOUNDS.recordBytes)
+      throw new Error('the record is too large for the log');
+    return this.fold(parsed as FoldInput & { sessionId: string });
+  }
+
+  fold(record: FoldInput & { sessionId: string }): CallOutcome {
+    const { sessionId } = record;
+    const context = { atMs: ++this.atMs, options: sessionOptions(this.options, 'support') };
+    const outcome = transition(this.sessions.get(sessionId), record, context);
+    const transcript = this.transcripts.get(sessionId) ?? [];
+    for (const effect of outcome.effects) if (effect.kind === 'append') transcript.push(effect.event);
+    this.transcripts.set(sessionId, transcript);
+    if (outcome.session) this.sessions.set(sessionId, outcome.session);
+    const { page, ...reply } = outcome.reply ?? { outcome: 'refused' as const };
+    return answered(reply, page ? transcript.slice(page.first - 1, page.last) : []);
   }
 }
 

@@ -41,7 +41,7 @@ describe('CORS', () => {
     });
   });
 
-  it.each([
+  it.each<{ name: string; set: OptionValues | undefined; origin: string }>([
     { name: 'a stranger', set: undefined, origin: STRANGER },
     { name: 'a listed name with another scheme', set: undefined, origin: 'http://shop.example.org' },
     { name: 'a longer name', set: undefined, origin: `${SHOP}.evil.org` },

@@ -12,7 +12,7 @@ export interface FieldSpec {
   readonly missingCode?: number;
   /** Of such a code the advice is the limit itself, as clients expect (CONTRACT 1.6). */
   readonly tooLongCode?: number;
-  readonly refuses?: { readonly pattern: RegExp; readonly advice: string };
+  readonly refuses?: { readonly pattern: RegExp; readonly advice: string; readonly code?: number };
   readonly meaning: string;
 }
 
@@ -82,7 +82,7 @@ function readText(fields: FormFields, spec: FieldSpec): Parsed<string | undefine
     return tooLongCode === undefined
       ? invalid(`${name} may have at most ${charsMax} characters`)
       : invalid(String(charsMax), tooLongCode);
-  return refuses?.pattern.test(value) ? invalid(`${name} ${refuses.advice}`) : ok(value);
+  return refuses?.pattern.test(value) ? invalid(`${name} ${refuses.advice}`, refuses.code) : ok(value);
 }
 
 function readUserData(fields: FormFields, spec: FieldSpec): Parsed<Record<string, string>> {

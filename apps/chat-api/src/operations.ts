@@ -151,7 +151,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
           charsMax: BOUNDS.nicknameChars,
           isRequired: true,
           missingCode: errorCodes.nicknameMissing,
-          refuses: { pattern: /^\s*$/, advice: 'is required' },
+          refuses: { pattern: /^\s*$/, advice: 'is required', code: errorCodes.nicknameMissing },
           meaning: 'The new nickname.',
         },
       ],
