@@ -28,7 +28,9 @@ function sizeOf({ plan: { faults, chats } }: Run): number {
 
 it('shortens a failing plan, and it fails still', async () => {
   const off = new Set<Switch>(['confirm-check']);
-  const failing = await simulate({ ...planOf(3, ['crash']), chats: planOf(3).chats.slice(0, 3) }, off);
+  const chats = planOf(3).chats.slice(0, 3);
+  const refreshing = chats.map((chat) => ({ ...chat, kind: 'refreshing' as const }));
+  const failing = await simulate({ ...planOf(3, ['crash']), chats: refreshing }, off);
   expect(failing.violations).not.toEqual([]);
   const shortest = await shrink(failing, off, 12);
   expect(sizeOf(shortest)).toBeLessThan(sizeOf(failing));
