@@ -11,6 +11,7 @@ import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
 import { allowOrigins } from './cors';
 import { fileController, uploadRoute } from './file-controller';
+import { FileDesk } from './file-desk';
 import { FileService, type FileStorePort } from './file-service';
 import { acceptForms, createAdapter } from './http-edge';
 import { LogConnection } from './log-connection';
@@ -79,9 +80,8 @@ export function chatApiParts(
     controllers: [chatController(appName), fileController(appName), openApiController(appName)],
     providers: [
       { provide: ChatService, useValue: service },
-      { provide: FileService, useValue: files },
+      { provide: FileDesk, useValue: new FileDesk(files, transfers) },
       { provide: RequestDesk, useValue: new RequestDesk(backend.gate, journal) },
-      { provide: TransferDesk, useValue: transfers },
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],
     configure: async (app) => {

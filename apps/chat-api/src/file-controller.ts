@@ -1,10 +1,9 @@
 import { Controller, HttpCode, Inject, Post, Req, Res, type Type } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { credentialsIn, type SessionCaller } from './chat-service';
-import { FileService } from './file-service';
+import { FileDesk } from './file-desk';
 import { fileOperations } from './operations';
 import { RequestDesk, type ChatCall } from './request-desk';
-import { TransferDesk } from './transfer-desk';
 
 interface FilePath {
   service: string;
@@ -25,9 +24,8 @@ export function fileController(appName: string): Type {
   @Controller(`${appName}/2/chat`)
   class FileController {
     constructor(
-      @Inject(FileService) private readonly files: FileService,
+      @Inject(FileDesk) private readonly files: FileDesk,
       @Inject(RequestDesk) private readonly desk: RequestDesk,
-      @Inject(TransferDesk) private readonly transfers: TransferDesk,
     ) {}
 
     @Post(':service/:chatId/file')
@@ -35,15 +33,13 @@ export function fileController(appName: string): Type {
     async upload(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
       const { service, chatId } = request.params as FilePath;
       const operation = fileOperations.upload;
-      await this.desk.run(request, reply, { operation, chatId, body: 'upload' }, ({ idempotencyKey }) =>
-        this.transfers.upload(request, { needed: UPLOAD_NEEDS, chatId }, (form) =>
-          this.files.upload(form, (fields) => ({
-            operation,
-            service,
-            chatId,
-            idempotencyKey,
-            ...credentialsIn(fields),
-          })),
+      const target = { operation, chatId, body: 'upload' } as const;
+      await this.desk.run(request, reply, target, ({ idempotencyKey }) =>
+        this.files.upload(
+          request,
+          UPLOAD_NEEDS,
+          (fields) => ({ operation, service, chatId, idempotencyKey, ...credentialsIn(fields) }),
+          chatId,
         ),
       );
     }
@@ -58,7 +54,7 @@ export function fileController(appName: string): Type {
     @HttpCode(200)
     async download(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
       await this.run(request, reply, fileOperations.download, (caller, fileId) =>
-        this.transfers.download({ chatId: caller.chatId }, () => this.files.download(caller, fileId)),
+        this.files.download(caller, fileId),
       );
     }
 
@@ -74,7 +70,7 @@ export function fileController(appName: string): Type {
       request: FastifyRequest,
       reply: FastifyReply,
       operation: string,
-      perform: (caller: SessionCaller, fileId: string) => ReturnType<FileService['delete']>,
+      perform: (caller: SessionCaller, fileId: string) => ReturnType<FileDesk['delete']>,
     ): Promise<void> {
       const { service, chatId, fileId = '' } = request.params as FilePath;
       const target = { operation, chatId, body: 'urlencoded' } as const;

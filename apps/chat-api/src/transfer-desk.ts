@@ -1,8 +1,14 @@
-import type { FastifyRequest } from 'fastify';
 import { unavailableAnswer, type Answer } from './answer';
 import { RequestGate } from './request-gate';
 import { SpoolBudget, SPOOLED_BYTES_MAX, UploadForm } from './upload-form';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+
+/** A body that is read as it comes, and what says how. */
+export interface UploadRequest {
+  raw: Readable;
+  headers: IncomingHttpHeaders;
+}
 
 export interface TransferBounds {
   transfersMax: number;
@@ -35,13 +41,12 @@ export class TransferDesk {
 
   /** Hands the form of the request over, and reads what that leaves unread. */
   async upload(
-    request: FastifyRequest,
-    { needed, chatId }: { needed: readonly string[]; chatId?: string },
+    { raw, headers }: UploadRequest,
+    { needed, chatId }: { needed: readonly string[]; chatId: string | undefined },
     perform: (form: UploadForm) => Promise<Answer>,
   ): Promise<Answer> {
     if (this.gate.enter() !== 'entered') return unavailableAnswer(TOO_MANY, chatId);
-    const { raw } = request;
-    const form = new UploadForm(raw, request.headers['content-type'] ?? '', { needed, budget: this.budget });
+    const form = new UploadForm(raw, headers['content-type'] ?? '', { needed, budget: this.budget });
     let isTooSlow = false;
     const watch = this.watch((reason) => {
       isTooSlow = true;
@@ -60,7 +65,7 @@ export class TransferDesk {
   }
 
   /** The answer's content counts as under way until it has gone. */
-  async download({ chatId }: { chatId?: string }, perform: () => Promise<Answer>): Promise<Answer> {
+  async download({ chatId }: { chatId: string }, perform: () => Promise<Answer>): Promise<Answer> {
     if (this.gate.enter() !== 'entered') return unavailableAnswer(TOO_MANY, chatId);
     let isSending = false;
     try {
@@ -99,7 +104,7 @@ export class TransferDesk {
   }
 }
 
-async function discardRest(body: IncomingMessage): Promise<void> {
+async function discardRest(body: Readable): Promise<void> {
   if (body.readableEnded || body.destroyed) return;
   let bytes = 0;
   await new Promise<void>((resolve) => {
