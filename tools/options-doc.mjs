@@ -105,6 +105,7 @@ function render() {
     'The column "read by" says where a value is used:',
     '',
     ...Object.entries(effects).map(([reader, meaning]) => `- ${code(reader)}: ${meaning}.`),
+    '- nobody: it is accepted because configurations have it, and changes nothing.',
     '',
     ...sections.flatMap(chapter),
   ]
