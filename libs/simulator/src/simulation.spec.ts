@@ -11,8 +11,8 @@ it('keeps every promise without faults', async () => {
 });
 
 it('repeats a seed exactly, and no other', async () => {
-  const first = await simulate(planOf(3));
-  expect((await simulate(planOf(3))).history).toEqual(first.history);
+  const first = await simulate(planOf(10));
+  expect((await simulate(planOf(10))).history).toEqual(first.history);
   expect((await simulate(planOf(4))).history).not.toEqual(first.history);
 });
 
@@ -28,9 +28,9 @@ function sizeOf({ plan: { faults, chats } }: Run): number {
 
 it('shortens a failing plan, and it fails still', async () => {
   const off = new Set<Switch>(['confirm-check']);
-  const chats = planOf(3).chats.slice(0, 3);
+  const chats = planOf(10).chats.slice(0, 3);
   const refreshing = chats.map((chat) => ({ ...chat, kind: 'refreshing' as const }));
-  const failing = await simulate({ ...planOf(3, ['crash']), chats: refreshing }, off);
+  const failing = await simulate({ ...planOf(10, ['crash']), chats: refreshing }, off);
   expect(failing.violations).not.toEqual([]);
   const shortest = await shrink(failing, off, 12);
   expect(sizeOf(shortest)).toBeLessThan(sizeOf(failing));
