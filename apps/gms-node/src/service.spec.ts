@@ -105,7 +105,14 @@ async function startNode(nodeId: string, incarnation = 'first'): Promise<Running
     nodeId,
     incarnation,
   });
+  const beats = heartbeats();
+  await bus.flush();
   await parts.start?.();
+  // The server knows the subscriptions of a node whose heartbeat it has passed on; before it there are no responders.
+  await beats.until((seen) =>
+    seen.some((beat) => beat.nodeId === nodeId && beat.incarnation === incarnation),
+  );
+  beats.stop();
   const node: Running = {
     parts,
     operations,
