@@ -11,9 +11,9 @@ export const CLUSTER_BUCKET = 'flexpush-cluster';
 export const LEASE_BUCKET = 'flexpush-lease';
 /** KV: `<section>/<option>` encoded by `optionKey`. */
 export const OPTION_BUCKET = 'flexpush-option';
-/** KV: `<shard>.<sequence>.<index>.<time>` notes a record that was refused, so that a replay skips it too. */
 /** Object store: the content of the files of chats, by file id. */
 export const FILE_BUCKET = 'flexpush-file';
+/** KV: `<shard>.<sequence>.<index>.<time>` notes a record that was refused, so that a replay skips it too. */
 export const SKIP_BUCKET = 'flexpush-skip';
 
 function token(value: string): string {
