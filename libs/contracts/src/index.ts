@@ -17,4 +17,10 @@ export * from './redis-url';
 export * from './subjects';
 export * from './user-data';
 export { localizationProblem } from './option-problems';
-export { PUSH_BODY_CHARS, PUSH_TITLE_CHARS, pushOptions } from './options-push';
+export {
+  apnsArguments,
+  PUSH_BODY_CHARS,
+  PUSH_TITLE_CHARS,
+  pushOptions,
+  type ApnsArgument,
+} from './options-push';

@@ -7,6 +7,9 @@ const PEM_CHARS = 65_536;
 export const PUSH_TITLE_CHARS = 200;
 export const PUSH_BODY_CHARS = 800;
 const TEXT_CHARS = 4_096;
+/** What of an event may go into a localized text: never what was said. */
+export const apnsArguments = ['nickname', 'event'] as const;
+export type ApnsArgument = (typeof apnsArguments)[number];
 const SHUT_DOWN = 'Accepted without effect:';
 
 interface ProviderOption {
@@ -196,6 +199,36 @@ const apple: readonly ProviderOption[] = [
     type: text(PUSH_BODY_CHARS),
     since: '8.5.1',
     meaning: 'Text of notifications, as apple.title. Without title and text a push is silent.',
+  },
+  {
+    name: 'alert',
+    type: text(PUSH_BODY_CHARS),
+    since: '8.5.1',
+    meaning: 'Text of notifications for which there is neither a title nor a text nor a loc-key.',
+  },
+  {
+    name: 'alertMessage.loc-key',
+    type: text(128),
+    since: '8.5.1',
+    meaning: 'Key of a text in the app’s own localization, which then shows in place of the text.',
+  },
+  {
+    name: 'alertMessage.loc-argnames',
+    type: { kind: 'subset', of: apnsArguments },
+    since: '8.5.1',
+    meaning: 'What is put into the text of apple.alertMessage.loc-key, in this order.',
+  },
+  {
+    name: 'alertMessage.action-loc-key',
+    type: text(128),
+    since: '8.5.1',
+    meaning: 'Key of the title of the button in the app’s own localization.',
+  },
+  {
+    name: 'alertMessage.launch-image',
+    type: text(128),
+    since: '8.5.1',
+    meaning: 'Image in the bundle of the app that shows when it is launched by the notification.',
   },
   {
     name: 'sound',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { OptionValues, PushJob } from '@flexpush/contracts';
+import { listOf, type ApnsArgument, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { ApnsToken, isApnsKey, type ApnsCredentials } from './apns-token';
 import { TOKEN_SOURCES_MAX } from './bounds';
 import { destinationOf, type HttpConnection } from './connection';
@@ -25,6 +25,11 @@ export interface ApnsTarget extends Target {
   sound?: string;
   badge?: number;
   contentAvailable: boolean;
+  /** Of the alert, besides title and body. */
+  alert: Record<string, string>;
+  /** Shown when there is nothing else to show. */
+  plainAlert?: string;
+  locArguments: readonly ApnsArgument[];
 }
 
 export interface ApnsParts {
@@ -84,7 +89,14 @@ function apnsTarget(values: OptionValues, wanted: Wanted): ApnsTarget | NoTarget
     credentials,
     texts: new TextBook(options, { title: 'apple.title', body: 'apple.alertMessage.body' }),
     contentAvailable: options.read('apple.content-available') === 'true',
+    alert: withoutAbsent({
+      'loc-key': options.read('apple.alertMessage.loc-key'),
+      'action-loc-key': options.read('apple.alertMessage.action-loc-key'),
+      'launch-image': options.read('apple.alertMessage.launch-image'),
+    }),
+    locArguments: listOf(options.read('apple.alertMessage.loc-argnames')) as ApnsArgument[],
     ...withoutAbsent({
+      plainAlert: options.read('apple.alert'),
       sound: options.read('apple.sound'),
       badge: badge === undefined ? undefined : Number(badge),
     }),
@@ -100,9 +112,8 @@ function credentialsOf(options: ProviderOptions): ApnsCredentials | undefined {
 
 /** CONTRACT 3.9 P7. Without anything to show it is a silent push, which APNs wants to be told. */
 function apnsPost(job: PushJob, target: ApnsTarget): HttpPost {
-  const alert = target.texts.textsOf(job);
   const { sound, badge } = target;
-  const shown = { ...(Object.keys(alert).length === 0 ? {} : { alert }), ...withoutAbsent({ sound, badge }) };
+  const shown = withoutAbsent({ alert: alertOf(job, target), sound, badge });
   const isSilent = Object.keys(shown).length === 0;
   const aps = { ...shown, ...(isSilent || target.contentAvailable ? { 'content-available': 1 } : {}) };
   return {
@@ -121,6 +132,24 @@ function apnsPost(job: PushJob, target: ApnsTarget): HttpPost {
     body: JSON.stringify({ aps, chatId: job.sessionId }),
     keepsAnswer: true,
   };
+}
+
+/** A dictionary, or the plain text where there is nothing to put into one; undefined: nothing is shown. */
+function alertOf(job: PushJob, target: ApnsTarget): object | string | undefined {
+  const { alert, locArguments, plainAlert } = target;
+  const event = job.kind === 'plain' ? job.event : undefined;
+  const values: Record<ApnsArgument, string> = {
+    nickname: event?.from.nickname ?? '',
+    event: event?.type ?? '',
+  };
+  const shown = {
+    ...target.texts.textsOf(job),
+    ...alert,
+    ...(alert['loc-key'] === undefined || locArguments.length === 0
+      ? {}
+      : { 'loc-args': locArguments.map((name) => values[name]) }),
+  };
+  return Object.keys(shown).length === 0 ? plainAlert : shown;
 }
 
 const GONE = 410;

@@ -316,6 +316,35 @@ describe('ios', () => {
     ]);
   });
 
+  it('shows the texts of the app, with who acted, where the options name their keys', async () => {
+    const made = bench({
+      ...apnsOptions,
+      'push/apple.alertMessage.loc-key': 'CHAT_EVENT',
+      'push/apple.alertMessage.loc-argnames': 'event, nickname',
+      'push/apple.alertMessage.action-loc-key': 'OPEN',
+      'push/apple.alertMessage.launch-image': 'chat.png',
+    });
+    await made.push('ios');
+    expect(apns.pushes[0]?.body).toMatchObject({
+      aps: {
+        alert: {
+          title: 'Support chat',
+          'loc-key': 'CHAT_EVENT',
+          'loc-args': ['Message', 'Jonas'],
+          'action-loc-key': 'OPEN',
+          'launch-image': 'chat.png',
+        },
+      },
+    });
+  });
+
+  it('shows the plain alert where there is nothing else to show', async () => {
+    const none = { 'push/apple.title': '', 'push/apple.alertMessage.body': '' };
+    await bench({ ...apnsOptions, ...none, 'push/apple.alert': 'News in your chat' }).push('ios', trigger);
+    expect(apns.pushes[0]?.body).toMatchObject({ aps: { alert: 'News in your chat' } });
+    expect(apns.pushes[0]?.headers).toMatchObject({ 'apns-push-type': 'alert' });
+  });
+
   it('a push without anything to show is a silent one', async () => {
     const { 'push/apple.sound': _sound, 'push/apple.badge': _badge, ...rest } = apnsOptions;
     const made = bench({ ...rest, 'push/apple.title': '', 'push/apple.alertMessage.body': '' });
