@@ -69,7 +69,7 @@ export class BayeuxServer {
   private readonly sessions = new Map<string, BayeuxSession>();
   /** How many sessions each cookie has. */
   private readonly browsers = new Map<string, number>();
-  private isStopping = false;
+  private stopping = false;
 
   constructor(
     private readonly handler: BayeuxHandler,
@@ -78,6 +78,10 @@ export class BayeuxServer {
 
   get sessionCount(): number {
     return this.sessions.size;
+  }
+
+  get isStopping(): boolean {
+    return this.stopping;
   }
 
   session(clientId: string): BayeuxSession | undefined {
@@ -115,7 +119,7 @@ export class BayeuxServer {
 
   /** No more handshakes; clients hear what waits for them and that they should begin anew. */
   stop(): void {
-    this.isStopping = true;
+    this.stopping = true;
     for (const session of [...this.sessions.values()]) session.leave();
   }
 
@@ -164,8 +168,7 @@ export class BayeuxServer {
       return refuse('switched-off', bayeuxErrors.denied(message.channel, closed.reason), NO_ADVICE);
     const advice: Advice = { reconnect: 'handshake', interval: COMETD_BOUNDS.retryMs };
     if (closed) return refuse('not-ready', bayeuxErrors.unavailable(closed.reason), advice);
-    if (this.isStopping)
-      return refuse('stopping', bayeuxErrors.unavailable('this server is stopping'), advice);
+    if (this.stopping) return refuse('stopping', bayeuxErrors.unavailable('this server is stopping'), advice);
     if (this.sessions.size >= this.options.sessionsMax)
       return refuse('full', bayeuxErrors.unavailable('too many clients are connected'), advice);
     this.options.onHandshake('ok');

@@ -192,14 +192,14 @@ describe('A Bayeux session', () => {
     const polling = new Polling();
     polling.connect();
     polling.session.end('queue-full');
-    expect(polling.answers).toMatchObject([[{ advice: { reconnect: 'handshake' } }]]);
+    expect(polling.answers).toMatchObject([[{ successful: false, advice: { reconnect: 'handshake' } }]]);
   });
 
   it('hands over what waits when the process stops', () => {
     const polling = new Polling();
     polling.connect();
     polling.session.leave();
-    expect(polling.answers).toMatchObject([[{ advice: { reconnect: 'handshake' } }]]);
+    expect(polling.answers).toMatchObject([[{ successful: false, advice: { reconnect: 'handshake' } }]]);
     expect(polling.ends).toMatchObject([{ cause: 'stopping' }]);
     const overSocket = new Polling();
     const socket = new PlayedSocket();

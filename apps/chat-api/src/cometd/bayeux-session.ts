@@ -1,8 +1,9 @@
 import type { CallClock } from '@flexpush/actor-runtime';
 import {
+  bayeuxErrors,
   HANDSHAKE_ADVICE,
   NO_ADVICE,
-  type Advice,
+  unsuccessful,
   type BayeuxMessage,
   type BayeuxReply,
 } from './bayeux-message';
@@ -159,7 +160,7 @@ export class BayeuxSession {
     const { held } = this;
     this.held = undefined;
     held?.cancelTimer();
-    held?.answer([JSON.stringify(this.connectReply(held.message, adviceAfter(cause)))]);
+    held?.answer([JSON.stringify(lastReply(held.message, cause))]);
     for (const resolve of this.roomWaiters.splice(0)) resolve();
     this.queue = [];
     this.unconfirmed = [];
@@ -167,13 +168,10 @@ export class BayeuxSession {
     this.options.onEnd(cause, position);
   }
 
-  /**
-   * Sends what waits and ends, as the process stops. Who polls is told to begin anew. Over a socket the close says so:
-   * after the advice a client would send its handshake into the socket that closes, and wait long for the answer.
-   */
+  /** Sends what waits and ends, as the process stops. Who polls is told to begin anew; over a socket its close says so. */
   leave(): void {
     if (this.ended) return;
-    if (!this.socket) this.answerHeld(HANDSHAKE_ADVICE);
+    if (!this.socket) this.answerHeld('stopping');
     else {
       if (this.isPushing()) this.flush();
       this.dropHeld();
@@ -226,13 +224,13 @@ export class BayeuxSession {
     return this.socket !== undefined && this.hasConnected && !this.options.isAcknowledging;
   }
 
-  private answerHeld(advice?: Advice): void {
+  private answerHeld(cause?: EndCause): void {
     const { held } = this;
     if (!held) return;
     this.held = undefined;
     held.cancelTimer();
     const texts = this.take();
-    const reply = this.connectReply(held.message, advice);
+    const reply = cause ? lastReply(held.message, cause) : this.connectReply(held.message);
     if (this.options.isAcknowledging) reply['ext'] = { ack: this.batch };
     this.batch++;
     this.armExpiry();
@@ -285,20 +283,25 @@ export class BayeuxSession {
     );
   }
 
-  private connectReply({ channel, id }: BayeuxMessage, advice?: Advice): BayeuxReply {
+  private connectReply({ channel, id }: BayeuxMessage): BayeuxReply {
     const { timeoutMs, maxIntervalMs } = this.options;
     return {
       channel,
       ...(id === undefined ? {} : { id }),
       successful: true,
-      advice: advice ?? { reconnect: 'retry', interval: 0, timeout: timeoutMs, maxInterval: maxIntervalMs },
+      advice: { reconnect: 'retry', interval: 0, timeout: timeoutMs, maxInterval: maxIntervalMs },
     };
   }
 }
 
-/** Who did not want to go begins anew. */
-function adviceAfter(cause: EndCause): Advice {
-  return cause === 'disconnect' ? NO_ADVICE : HANDSHAKE_ADVICE;
+/**
+ * The answer to the /meta/connect of a session that has ended. Who did not want to go begins anew; only with a failure,
+ * for after a success the CometD client knows no advice but to connect again, and stands still.
+ */
+function lastReply(message: BayeuxMessage, cause: EndCause): BayeuxReply {
+  if (cause !== 'disconnect') return unsuccessful(message, bayeuxErrors.unknownClient, HANDSHAKE_ADVICE);
+  const { channel, id } = message;
+  return { channel, ...(id === undefined ? {} : { id }), successful: true, advice: NO_ADVICE };
 }
 
 /** For the transport that holds a /meta/connect. */

@@ -30,6 +30,7 @@ async function post(message: object, cookie = '') {
   return {
     replies: (await response.json()) as Reply[],
     cookie: response.headers.get('set-cookie')?.split(';', 1)[0] ?? '',
+    connection: response.headers.get('connection'),
   };
 }
 
@@ -72,7 +73,9 @@ describe('A chat-api that stops', () => {
     for (let turns = 0; turns < 10_000 && !isHeld(); turns++)
       await new Promise((resolve) => setImmediate(resolve));
     comet.cometd.sendClientsElsewhere();
-    expect((await held).replies).toMatchObject([{ successful: true, advice: { reconnect: 'handshake' } }]);
+    const answer = await held;
+    expect(answer.connection).toBe('close');
+    expect(answer.replies).toMatchObject([{ successful: false, advice: { reconnect: 'handshake' } }]);
     await comet.cometd.reported();
     expect(sessions.of('request.away')).toEqual([]);
     // Whoever has gone says so at the next event, and the session pushes it.

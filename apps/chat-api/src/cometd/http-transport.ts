@@ -89,6 +89,8 @@ function exchange(
     .code(statusOf(answer, call.type));
   const send = (texts: string[]) => {
     const replies = answer.replies.map((one) => JSON.stringify(one));
+    // The next request is for another process, and this connection would lead it here.
+    if (call.server.isStopping) void reply.header('connection', 'close');
     if (!reply.sent) void reply.send(call.wrap(`[${[...replies, ...texts].join(',')}]`));
   };
   if (!answer.connect) {
