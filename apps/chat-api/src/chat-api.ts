@@ -37,7 +37,7 @@ export function chatApiParts(
     /** The live option values; undefined while they are not read yet. */
     options?: () => OptionValues | undefined;
     clock?: CallClock;
-    /** What chat-ntf does with files. */
+    /** What chat-ntf does with files; else the same as REST. */
     ntfFiles?: NtfFiles;
   },
 ): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> & { cometd: Cometd } {
@@ -60,6 +60,7 @@ export function chatApiParts(
     timeoutMs: config.FLEXPUSH_FILE_TIMEOUT_MS,
   });
   backend.metrics.watchTransfers(() => transfers.inFlight());
+  const desk = new FileDesk(files, transfers);
   const { callerId, gate, clock = systemClock, options = () => undefined } = backend;
   const { registry } = context.operations;
   const cometd = new Cometd({
@@ -73,14 +74,14 @@ export function chatApiParts(
     registry,
     log,
     options,
-    files: backend.ntfFiles,
+    files: backend.ntfFiles ?? desk,
   });
   return {
     adapter: createAdapter(requestBytesMax),
     controllers: [chatController(appName), fileController(appName), openApiController(appName)],
     providers: [
       { provide: ChatService, useValue: service },
-      { provide: FileDesk, useValue: new FileDesk(files, transfers) },
+      { provide: FileDesk, useValue: desk },
       { provide: RequestDesk, useValue: new RequestDesk(backend.gate, journal) },
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],

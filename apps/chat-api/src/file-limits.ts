@@ -25,9 +25,3 @@ export function readFileLimits({ statusCode, messages }: ChatResponse): FileLimi
     types: (told['upload-file-types'] ?? '').split(':'),
   };
 }
-
-/** By the name's extension, as the fold has it. */
-export function isAllowedType({ types }: Pick<FileLimits, 'types'>, name: string): boolean {
-  const dot = name.lastIndexOf('.');
-  return types.includes('*') || types.includes(dot < 0 ? '' : name.slice(dot + 1).toLowerCase());
-}

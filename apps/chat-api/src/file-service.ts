@@ -1,11 +1,11 @@
-import { errorCodes, TOKEN_PATTERN } from '@flexpush/contracts';
+import { errorCodes, TOKEN_PATTERN, isFileTypeAllowed } from '@flexpush/contracts';
 import type { Logger } from '@flexpush/process';
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { failure, invalidAnswer, unavailableAnswer, type Answer } from './answer';
 import type { ChatService, SessionCaller } from './chat-service';
 import { ok, userDataFields, invalid, type Parsed } from './field-parser';
-import { isAllowedType, readFileLimits, type FileLimits } from './file-limits';
+import { readFileLimits, type FileLimits } from './file-limits';
 import type { FormFields } from './form';
 import { derivedRequestId, keyHashOf, randomRecordId } from './identity';
 import { fileOperations, type RequestEnvelope, type RequestRecord } from './operations';
@@ -215,7 +215,7 @@ async function knownSize(store: FileStorePort, fileId: string): Promise<number |
 function refuseEarly({ caller, limits, name }: Upload): Answer | undefined {
   if (limits.filesUsed >= limits.filesMax)
     return invalidAnswer({ code: errorCodes.tooManyFiles, advice: String(limits.filesMax) }, caller.chatId);
-  if (!isAllowedType(limits, name))
+  if (!isFileTypeAllowed(limits.types, name))
     return invalidAnswer(
       { code: errorCodes.fileTypeNotAllowed, advice: limits.types.join(':') },
       caller.chatId,

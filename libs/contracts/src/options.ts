@@ -239,6 +239,12 @@ export function sessionOptions(values: OptionValues, service: string): SessionOp
   };
 }
 
+/** May a file of this name be uploaded? By its extension; `*` allows all. */
+export function isFileTypeAllowed(types: readonly string[], name: string): boolean {
+  const dot = name.lastIndexOf('.');
+  return types.includes('*') || types.includes(dot < 0 ? '' : name.slice(dot + 1).toLowerCase());
+}
+
 function fileOptions(values: OptionValues): FileOptions {
   const read = (name: string) => readOption(values, ['client-file-transfer'], name) ?? '';
   return {

@@ -1,4 +1,4 @@
-import { BOUNDS, errorCodes, type ChatFile, type FileOptions } from '@flexpush/contracts';
+import { BOUNDS, errorCodes, isFileTypeAllowed, type ChatFile } from '@flexpush/contracts';
 import type { Reply, Work } from './effects';
 import { refused, reply } from './reply';
 import type { Participant, StoredFile } from './session';
@@ -62,16 +62,9 @@ function uploadProblem(
     return { code: errorCodes.fileTooLarge, reason: String(limits.fileBytesMax) };
   if (bytes + file.sizeBytes > limits.totalBytesMax)
     return { code: errorCodes.fileTooLarge, reason: String(limits.totalBytesMax) };
-  return isTypeAllowed(limits, file.name)
+  return isFileTypeAllowed(limits.types, file.name)
     ? undefined
     : { code: errorCodes.fileTypeNotAllowed, reason: limits.types.join(':') };
-}
-
-/** By the name's extension, as the limits have them. */
-export function isTypeAllowed({ types }: Pick<FileOptions, 'types'>, name: string): boolean {
-  const dot = name.lastIndexOf('.');
-  const extension = dot < 0 ? '' : name.slice(dot + 1).toLowerCase();
-  return types.includes('*') || types.includes(extension);
 }
 
 export function isFull({ session }: Work): boolean {

@@ -1,5 +1,5 @@
 import type { ChatResponse } from '@flexpush/contracts';
-import type { ParityTarget } from './parity-target';
+import type { HttpAnswer, ParityTarget } from './parity-target';
 
 export interface BayeuxMessage {
   channel: string;
@@ -84,6 +84,12 @@ export class BayeuxCaller {
   /** The answer that carries the event of this type. */
   event(type: string): Promise<ChatResponse> {
     return this.until(type, ({ messages }) => messages.some((message) => message.type === type));
+  }
+
+  /** A file operation by HTTP, with the cookie of the handshake (CONTRACT 2.3). */
+  file(fields: Record<string, string>, file?: { name: string; content: Buffer }): Promise<HttpAnswer> {
+    const path = `/${this.target.settings.app}/2/chat-ntf`;
+    return this.target.multipart(path, fields, { cookie: this.cookie, ...(file ? { file } : {}) });
   }
 
   /** As a client that goes to the background. */

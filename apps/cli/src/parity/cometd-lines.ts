@@ -103,6 +103,47 @@ export const cometdLines: readonly ParityLine[] = [
   operation('updateNickname', { nickname: 'Mira K.' }, { type: 'NicknameUpdated' }),
   operation('customNotice', { message: 'looks' }, { type: 'CustomNotice', text: 'looks' }),
   operation('disconnect', {}, { type: 'ParticipantLeft' }),
+  ...['fileGetLimits', 'fileGetsLimits'].map((name): ParityLine => ({
+    source: `2.3 ${name}`,
+    what: `chat-ntf answers ${name} with the limits`,
+    async judge(target) {
+      const { client, secureKey } = await chatting(target);
+      const { body } = await client.file({ operation: name, secureKey });
+      await client.disconnect();
+      return difference(body, { statusCode: 0, messages: [{ type: 'Notice', text: 'file-client-cfg-get' }] });
+    },
+  })),
+  {
+    source: '2.3 fileUpload, fileDownload, fileDelete',
+    what: 'chat-ntf takes a file, gives it back and deletes it',
+    async judge(target) {
+      const { client, secureKey, reply } = await chatting(target);
+      const userId = 'jonas' as never;
+      const { chatId } = reply;
+      const customer = { chatId, userId: '', secureKey, alias: '' };
+      await target.agent(customer, {
+        type: 'participant.join',
+        userId,
+        nickname: 'Jonas',
+        participantType: 'Agent',
+      });
+      await client.until('agent', ({ messages }) => messages.some(({ from }) => from.type === 'Agent'));
+      const file = { name: 'bill.txt', content: Buffer.from('1 order') };
+      const uploaded = await client.file({ operation: 'fileUpload', secureKey }, file);
+      const fileId = uploaded.body?.userData?.['file-id'] ?? '';
+      const event = await client.event('FileUploaded');
+      const downloaded = await client.file({ operation: 'fileDownload', secureKey, fileId });
+      const deleted = await client.file({ operation: 'fileDelete', secureKey, fileId });
+      await client.event('FileDeleted');
+      await client.disconnect();
+      return firstOf(
+        difference(uploaded.body, { statusCode: 0, userData: { 'file-id': aText } }),
+        difference(event.messages[0]?.userData, { 'file-id': fileId, 'file-name': 'bill.txt' }, 'the event'),
+        difference(downloaded.bytes.toString('utf8'), '1 order', 'content'),
+        difference(deleted.body, { statusCode: 0 }),
+      );
+    },
+  },
   {
     source: '2.2 requestNotifications',
     what: 'a second client gets all that was said from the position it names',

@@ -22,7 +22,7 @@ function upload(
   file: { name: string; content: Buffer },
 ): Promise<HttpAnswer> {
   const fields = { ...creds, 'userData[file-description]': 'the bill' };
-  return target.multipart(`${target.servicePath}/${chatId}/file`, fields, file);
+  return target.multipart(`${target.servicePath}/${chatId}/file`, fields, { file });
 }
 
 /** As the target tells them. */

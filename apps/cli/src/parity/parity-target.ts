@@ -110,7 +110,7 @@ export class ParityTarget {
   multipart(
     path: string,
     fields: Record<string, string>,
-    file?: { name: string; content: Buffer },
+    { file, cookie }: { file?: { name: string; content: Buffer }; cookie?: string } = {},
   ): Promise<HttpAnswer> {
     const boundary = '----flexpush-parity-5f1c';
     const parts: Uint8Array[] = Object.entries(fields).map(([name, value]) =>
@@ -128,7 +128,10 @@ export class ParityTarget {
     parts.push(Buffer.from(`--${boundary}--\r\n`));
     return this.http({
       path,
-      headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+      headers: {
+        'content-type': `multipart/form-data; boundary=${boundary}`,
+        ...(cookie === undefined ? {} : { cookie }),
+      },
       body: Buffer.concat(parts),
     });
   }
