@@ -12,6 +12,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { chatApiParts } from '../chat-api';
 import type { CallPort } from '../chat-service';
+import type { FileStorePort } from '../file-service';
 import { configSchema } from '../config';
 import { ChatMetrics } from '../metrics';
 import { RequestGate } from '../request-gate';
@@ -137,7 +138,7 @@ export const SWITCHED_ON = { 'chat/enable_notification_mode': 'true' };
 /** chat-api as it runs, over played sessions. */
 export async function startCometApp(
   env: Record<string, string> = {},
-  more: { clock?: CallClock; ntfFiles?: NtfFiles } = {},
+  more: { clock?: CallClock; ntfFiles?: NtfFiles; files?: () => FileStorePort } = {},
 ): Promise<CometApp> {
   const config = readConfig(configSchema, { FLEXPUSH_KEY_SECRET: SECRET, ...env });
   const nodeId = 'chat-api-1';

@@ -109,6 +109,16 @@ describe.each(transports)('The CometD client over %s', (transport) => {
       type: 'request.follow',
       address: sessions.created?.address,
     });
+    const userData = { a: '1', b: 2, c: true };
+    for (const [operation, fields, record] of [
+      ['pushUrl', { pushUrl: 'https://example.org' }, { url: 'https://example.org' }],
+      ['updateNickname', { nickname: 'M.' }, { nickname: 'M.' }],
+      ['customNotice', { message: 'hm' }, { text: 'hm' }],
+      ['updateData', { userData }, { userData: { a: '1', b: '2', c: 'true' } }],
+      ['readReceipt', { transcriptPosition: '2' }, { transcriptPosition: 2 }],
+      ['readReceipt', { transcriptPosition: 3 }, { transcriptPosition: 3 }],
+    ] as const)
+      expect(await operate(operation, fields)).toMatchObject({ type: `request.${operation}`, ...record });
     expect(await operate('disconnect')).toMatchObject({ type: 'request.disconnect' });
     await client.until('the end', () => client.events().some(({ type }) => type === 'ParticipantLeft'));
     expect(client.received.at(-1)?.data).toMatchObject({ chatEnded: true });
