@@ -48,10 +48,6 @@ export const optionsElsewhere: readonly OptionElsewhere[] = [
     '_provider_name',
   ].map((name) => ({ name, why: v1 })),
   ...['defaultSubscriptionExpiration'].map((name) => ({ name, why: notificationApi })),
-  ...['http.connection_timeout', 'http.socket_timeout', 'http.ssl_trust_all'].map((name) => ({
-    name,
-    why: 'connections to receivers are configured per provider: see the customhttp options of section push',
-  })),
 ];
 
 /** Old push services have a family of options each, all of them without a counterpart. */
