@@ -56,7 +56,8 @@ const forms = Object.entries(document.paths).flatMap(
     },
   ]) => {
     const media = requestBody.content[FORM];
-    return media ? [{ path, schema: media.schema }] : [];
+    // chat-ntf wants a connected CometD client; it has specs of its own.
+    return media && !path.endsWith('/chat-ntf') ? [{ path, schema: media.schema }] : [];
   },
 );
 
@@ -79,7 +80,7 @@ describe('the OpenAPI document', () => {
           : [named];
       });
     expect(Object.keys(document.paths).sort()).toEqual([...new Set(served)].sort());
-    expect(served).toHaveLength(15);
+    expect(served).toHaveLength(16);
   });
 
   it.each(forms)(

@@ -1,6 +1,7 @@
 import { BOUNDS, chatResponseSchema, errorCodes } from '@flexpush/contracts';
 import { z } from 'zod';
 import { chatRequestFields } from './chat-request';
+import { ntfOperations } from './cometd/chat-ntf';
 import type { FieldSpec } from './operation-fields';
 import { fileOperations, operations } from './operations';
 
@@ -117,10 +118,15 @@ const userDataOfFile: FieldSpec = {
   meaning: 'What else there is to say of the file, file-description for one.',
 };
 
+const file: Json = {
+  description: 'The content, with a file name.',
+  contentMediaType: 'application/octet-stream',
+};
+
 function chatPaths(base: string): Record<string, Json> {
   const session = `${base}/{chatId}`;
   const credentials = { [FORM]: urlEncoded(credentialFields) };
-  const file = (operation: 'download' | 'delete', summary: string, ok?: Json) =>
+  const onFile = (operation: 'download' | 'delete', summary: string, ok?: Json) =>
     path({
       id: fileOperations[operation],
       summary,
@@ -151,18 +157,57 @@ function chatPaths(base: string): Record<string, Json> {
     content: {
       'multipart/form-data': {
         schema: formSchema([...credentialFields, userDataOfFile], {
-          file: {
-            description: 'The content, with a file name.',
-            contentMediaType: 'application/octet-stream',
-          },
+          file,
         }),
       },
     },
     parameters: ['chatId'],
   });
-  paths[`${session}/file/{fileId}/download`] = file('download', 'Downloads a file.', download);
-  paths[`${session}/file/{fileId}/delete`] = file('delete', 'Deletes an own file.');
+  paths[`${session}/file/{fileId}/download`] = onFile('download', 'Downloads a file.', download);
+  paths[`${session}/file/{fileId}/delete`] = onFile('delete', 'Deletes an own file.');
   return paths;
+}
+
+const ntfFields: readonly FieldSpec[] = [
+  {
+    name: 'secureKey',
+    kind: 'text',
+    isRequired: true,
+    meaning: 'The long key of CometD; it stands for chat and participant.',
+  },
+  { name: 'fileId', kind: 'text', meaning: 'Of fileDownload and fileDelete.' },
+  userDataOfFile,
+];
+
+/** File operations of CometD clients (CONTRACT 2.3): one path for all of them. */
+function ntfPath(): Json {
+  const schema = formSchema(ntfFields, {
+    operation: { type: 'string', enum: [...ntfOperations.keys()] },
+  });
+  const withFile = formSchema(ntfFields, { operation: { type: 'string', const: 'fileUpload' }, file });
+  return {
+    post: {
+      operationId: 'chatNtf',
+      summary: 'File operations of a connected CometD client.',
+      parameters: [
+        {
+          name: 'BAYEUX_BROWSER',
+          in: 'cookie',
+          required: true,
+          schema: { type: 'string' },
+          description: 'Of the handshake.',
+        },
+      ],
+      requestBody: {
+        required: true,
+        content: {
+          [FORM]: { schema },
+          'multipart/form-data': { schema: { anyOf: [schema, withFile] } },
+        },
+      },
+      responses: { '200': download, ...failures },
+    },
+  };
 }
 
 const inPath = (name: string, description: string): Json => ({
@@ -186,7 +231,10 @@ export function openApiDocument(appName: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    paths: chatPaths(`/${appName}/2/chat/{serviceName}`),
+    paths: {
+      ...chatPaths(`/${appName}/2/chat/{serviceName}`),
+      [`/${appName}/2/chat-ntf`]: ntfPath(),
+    },
     components: {
       schemas: { ChatResponse: response },
       parameters: {

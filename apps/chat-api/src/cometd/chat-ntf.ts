@@ -52,7 +52,7 @@ export interface ChatNtfOptions {
 }
 
 /** Operations by the names of CONTRACT 2.3, and those that metrics know; an SDK writes the first one wrong. */
-const operationNames: ReadonlyMap<string, string> = new Map([
+export const ntfOperations: ReadonlyMap<string, string> = new Map([
   ['fileGetLimits', 'file/limits'],
   ['fileGetsLimits', 'file/limits'],
   ['fileUpload', 'file'],
@@ -120,7 +120,7 @@ export class ChatNtf {
         invalidAnswer({ code: errorCodes.badRequest, advice: form.reason }),
       );
     const name = form.fields.get('operation') ?? '';
-    const done = this.options.journal.begin({ operation: operationNames.get(name) ?? 'unknown' });
+    const done = this.options.journal.begin({ operation: ntfOperations.get(name) ?? 'unknown' });
     return done(await this.onFields(name, form.fields));
   }
 
@@ -160,7 +160,7 @@ export class ChatNtf {
   }
 
   private async onFields(name: string, fields: FormFields): Promise<Answer> {
-    const operation = operationNames.get(name);
+    const operation = ntfOperations.get(name);
     if (operation === undefined) return notFoundAnswer();
     const identity = this.options.identify(fields);
     if (!identity) return sessionFailureAnswer('bad-key', { chatId: NO_CHAT });
