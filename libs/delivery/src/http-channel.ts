@@ -1,5 +1,6 @@
 import { Pool, ProxyAgent, type Dispatcher } from 'undici';
-import { ANSWER_BYTES_MAX, ANSWER_KEPT_BYTES, CONNECTION_IDLE_MAX_MS } from './bounds';
+import { AnswerReader } from './answer';
+import { CONNECTION_IDLE_MAX_MS } from './bounds';
 import type { HttpConnection } from './connection';
 
 export interface HttpPost {
@@ -116,65 +117,47 @@ class ExchangeTimeoutError extends Error {
   readonly retryable = false;
 }
 
-/** One POST and its answer. The status decides; most bodies are read only to free the connection. */
+/** One POST and its answer; most bodies are read only to free the connection. */
 class Exchange implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined;
-  private status: number | undefined;
-  private answerBytes = 0;
-  private readonly kept: Buffer[] | undefined;
-  private settled = false;
+  private readonly answer: AnswerReader;
 
   constructor(
     readonly startedAtMs: number,
     keepsAnswer: boolean,
-    private readonly done: (outcome: PostOutcome) => void,
+    done: (outcome: PostOutcome) => void,
   ) {
-    this.kept = keepsAnswer ? [] : undefined;
+    this.answer = new AnswerReader(keepsAnswer, done);
   }
 
   giveUp(): void {
     const error = new ExchangeTimeoutError('the exchange lasted too long');
     // Without a controller it waits for a proxy that does not answer; nothing of it has been sent.
-    if (this.controller === undefined) this.settle(unreached(error));
+    if (this.controller === undefined) this.answer.tell(unreached(error));
     else this.controller.abort(error);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.controller = controller;
-    if (this.settled) controller.abort(new ExchangeTimeoutError('the exchange was given up'));
+    if (this.answer.told) controller.abort(new ExchangeTimeoutError('the exchange was given up'));
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number): void {
     // Informational answers come before the real one.
-    if (statusCode >= 200) this.status = statusCode;
+    if (statusCode >= 200) this.answer.status = statusCode;
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    // Copied: undici may use the memory again.
-    if (this.kept !== undefined && this.answerBytes < ANSWER_KEPT_BYTES) this.kept.push(Buffer.from(chunk));
-    this.answerBytes += chunk.length;
-    if (this.answerBytes > ANSWER_BYTES_MAX) controller.abort(new Error('the answer is longer than is read'));
+    if (this.answer.take(chunk) === 'too-long')
+      controller.abort(new Error('the answer is longer than is read'));
   }
 
   onResponseEnd(): void {
-    this.settle(this.answered(this.status ?? 0));
+    this.answer.end({ kind: 'answered', status: 0 });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    // With the status known the receiver has decided, whatever became of the rest of its answer.
-    this.settle(this.status === undefined ? unreached(error) : this.answered(this.status));
-  }
-
-  private answered(status: number): PostOutcome {
-    if (this.kept === undefined) return { kind: 'answered', status };
-    const answer = Buffer.concat(this.kept).subarray(0, ANSWER_KEPT_BYTES).toString('utf8');
-    return { kind: 'answered', status, answer };
-  }
-
-  private settle(outcome: PostOutcome): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.done(outcome);
+    this.answer.end(unreached(error));
   }
 }
 

@@ -1,5 +1,5 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
-import { ANSWER_BYTES_MAX, ANSWER_KEPT_BYTES } from './bounds';
+import { AnswerReader } from './answer';
 import type { HttpConnection } from './connection';
 import type { Channel, HttpChannelOptions, HttpPost, PostOutcome } from './http-channel';
 
@@ -155,57 +155,41 @@ interface StreamEnds {
 /** One post and its answer, on one stream at a time. */
 class StreamExchange {
   private stream: ClientHttp2Stream | undefined;
-  private status: number | undefined;
-  private answerBytes = 0;
-  private readonly kept: Buffer[] | undefined;
-  private settled = false;
+  private readonly answer: AnswerReader;
 
   constructor(
     readonly startedAtMs: number,
     keepsAnswer: boolean,
-    private readonly done: (outcome: PostOutcome) => void,
+    done: (outcome: PostOutcome) => void,
   ) {
-    this.kept = keepsAnswer ? [] : undefined;
+    this.answer = new AnswerReader(keepsAnswer, done);
   }
 
   follow(stream: ClientHttp2Stream, on: StreamEnds): void {
+    const { answer } = this;
     this.stream = stream;
     let code: string | undefined;
-    stream.on('response', (headers) => (this.status = headers[':status']));
+    stream.on('response', (headers) => (answer.status = headers[':status']));
     stream.on('data', (chunk: Buffer) => {
-      if (this.kept !== undefined && this.answerBytes < ANSWER_KEPT_BYTES) this.kept.push(chunk);
-      this.answerBytes += chunk.length;
-      if (this.answerBytes > ANSWER_BYTES_MAX) stream.close(NGHTTP2_CANCEL);
+      if (answer.take(chunk) === 'too-long') stream.close(NGHTTP2_CANCEL);
     });
     stream.on('error', (error) => (code = codeOf(error)));
     stream.once('close', () => {
-      if (this.settled) return;
-      // With the status known the receiver has decided, whatever became of the rest of its answer.
-      if (this.status !== undefined) this.settle(this.answered(this.status));
+      if (answer.told) return;
+      const lost: Unreached = { cause: 'connection', code: code ?? 'STREAM_CLOSED' };
+      if (answer.status !== undefined) answer.end({ kind: 'unreached', ...lost });
       else if (stream.rstCode !== NGHTTP2_REFUSED_STREAM || !on.refused())
-        on.lost((why) => this.fail(why ?? { cause: 'connection', code: code ?? 'STREAM_CLOSED' }));
+        on.lost((why) => this.fail(why ?? lost));
     });
   }
 
   /** Ends it from our side. */
   giveUp(code: string): void {
-    if (this.status === undefined) this.fail({ cause: 'timeout', code });
+    if (this.answer.status === undefined) this.fail({ cause: 'timeout', code });
     this.stream?.close(NGHTTP2_CANCEL);
   }
 
   fail(why: Unreached): void {
-    this.settle({ kind: 'unreached', ...why });
-  }
-
-  private answered(status: number): PostOutcome {
-    if (this.kept === undefined) return { kind: 'answered', status };
-    const answer = Buffer.concat(this.kept).subarray(0, ANSWER_KEPT_BYTES).toString('utf8');
-    return { kind: 'answered', status, answer };
-  }
-
-  private settle(outcome: PostOutcome): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.done(outcome);
+    this.answer.tell({ kind: 'unreached', ...why });
   }
 }
