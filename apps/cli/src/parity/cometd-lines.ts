@@ -118,15 +118,8 @@ export const cometdLines: readonly ParityLine[] = [
     what: 'chat-ntf takes a file, gives it back and deletes it',
     async judge(target) {
       const { client, secureKey, reply } = await chatting(target);
-      const userId = 'jonas' as never;
-      const { chatId } = reply;
-      const customer = { chatId, userId: '', secureKey, alias: '' };
-      await target.agent(customer, {
-        type: 'participant.join',
-        userId,
-        nickname: 'Jonas',
-        participantType: 'Agent',
-      });
+
+      await target.agentJoins(reply);
       await client.until('agent', ({ messages }) => messages.some(({ from }) => from.type === 'Agent'));
       const file = { name: 'bill.txt', content: Buffer.from('1 order') };
       const uploaded = await client.file({ operation: 'fileUpload', secureKey }, file);

@@ -5,13 +5,8 @@ import type { Customer, HttpAnswer, ParityTarget } from './parity-target';
 /** A chat with an agent, without whom no file is taken. */
 async function chat(target: ParityTarget): Promise<Customer> {
   const customer = await target.customer();
-  const userId = 'jonas' as never;
-  await target.agent(customer, {
-    type: 'participant.join',
-    userId,
-    nickname: 'Jonas',
-    participantType: 'Agent',
-  });
+
+  await target.agentJoins(customer);
   await target.until(customer, 'ParticipantJoined');
   return customer;
 }

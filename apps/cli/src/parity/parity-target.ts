@@ -1,4 +1,4 @@
-import type { ChatResponse } from '@flexpush/contracts';
+import { userIdSchema, type ChatResponse } from '@flexpush/contracts';
 import type { ChatEventInput, EventPublisher } from '@flexpush/nats-bus';
 import { Pool } from 'undici';
 
@@ -48,6 +48,7 @@ type WithoutSession<E> = E extends unknown ? Omit<E, 'sessionId'> : never;
 /** What somebody of the agent side does in a chat. */
 export type AgentEvent = WithoutSession<ChatEventInput>;
 
+export const AGENT = userIdSchema.parse('jonas');
 const ANSWER_TIMEOUT_MS = 15_000;
 /** How long a push may take that is due at once. */
 export const PUSH_WAIT_MS = 5_000;
@@ -183,11 +184,21 @@ export class ParityTarget {
   }
 
   /** What an agent, a bot or a supervisor does. */
-  async agent(customer: Customer, event: AgentEvent): Promise<void> {
+  async agent(customer: Pick<Customer, 'chatId'>, event: AgentEvent): Promise<void> {
     const { publisher } = this.settings;
     if (!publisher) throw new Skipped('an agent is needed; name the NATS of the target with --nats');
     const result = await publisher.publish({ ...event, sessionId: customer.chatId } as ChatEventInput);
     if (result.kind !== 'stored') throw new Error(`the agent's ${event.type} was not taken: ${result.kind}`);
+  }
+
+  /** Jonas of the agent side joins. */
+  agentJoins(customer: Pick<Customer, 'chatId'>): Promise<void> {
+    return this.agent(customer, {
+      type: 'participant.join',
+      userId: AGENT,
+      nickname: 'Jonas',
+      participantType: 'Agent',
+    });
   }
 
   /** Asks until the transcript has what is waited for; an agent's words take a moment. */

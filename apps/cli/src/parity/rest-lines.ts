@@ -1,6 +1,6 @@
 import { absent, anInteger, aText, difference, is } from './difference';
 import { firstOf, type ParityLine } from './parity-line';
-import type { ParityTarget } from './parity-target';
+import { AGENT, type ParityTarget } from './parity-target';
 
 const ok = {
   statusCode: 0,
@@ -305,13 +305,8 @@ export const restLines: readonly ParityLine[] = [
     what: 'an agent joins, writes, types: positions go on without a gap',
     async judge(target) {
       const customer = await target.customer();
-      const userId = 'jonas' as never;
-      await target.agent(customer, {
-        type: 'participant.join',
-        userId,
-        nickname: 'Jonas',
-        participantType: 'Agent',
-      });
+      const userId = AGENT;
+      await target.agentJoins(customer);
       await target.agent(customer, { type: 'message.send', userId, text: 'Hi Mira' });
       await target.agent(customer, { type: 'typing.start', userId });
       const { body } = await target.until(customer, 'TypingStarted');
