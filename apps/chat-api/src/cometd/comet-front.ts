@@ -8,7 +8,6 @@ import {
 } from '@flexpush/contracts';
 import type { Logger } from '@flexpush/process';
 import {
-  failure,
   invalidAnswer,
   notFoundAnswer,
   sessionFailureAnswer,
@@ -18,6 +17,7 @@ import {
 import type { ChatService, SessionCaller } from '../chat-service';
 import { ok, optionalField, type Parsed } from '../field-parser';
 import type { FormFields } from '../form';
+import { internalFailureAnswer } from '../http-answer';
 import type { KeyObfuscator } from '../obfuscated-key';
 import { positionField, readFields, userDataField } from '../operation-fields';
 import type { RequestGate } from '../request-gate';
@@ -82,7 +82,7 @@ export class CometFront implements BayeuxHandler {
     void this.perform(publish, message.data)
       .catch((error: unknown) => {
         this.options.journal.failed(error);
-        this.reply(publish, failedAnswer().body);
+        this.reply(publish, internalFailureAnswer().body);
       })
       .finally(() => session.operations--);
   }
@@ -368,16 +368,5 @@ function tooManyChats(): Answer {
   return invalidAnswer({
     code: errorCodes.badRequest,
     advice: `a client may follow at most ${COMETD_BOUNDS.chatsPerClient} chats`,
-  });
-}
-
-/** A defect of ours: nothing of it is shown, and the client may try again. */
-function failedAnswer(): Answer {
-  return failure({
-    status: 500,
-    outcome: 'failed',
-    statusCode: 1,
-    code: errorCodes.mediaServer,
-    advice: 'the request failed inside the server; the same request may be retried',
   });
 }
