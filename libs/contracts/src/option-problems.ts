@@ -13,6 +13,16 @@ export function jsonObjectProblem(value: string): string | undefined {
   return parsedObject(value) === undefined ? 'a JSON object' : undefined;
 }
 
+/** A comma list of origins, as browsers send them, or stars. */
+export function originsProblem(value: string): string | undefined {
+  const parts = value.split(',').map((part) => part.trim().replace(/\/$/, ''));
+  const isOrigin = (part: string) =>
+    part === '' || part === '*' || (URL.canParse(part) && new URL(part).origin === part);
+  return parts.every(isOrigin)
+    ? undefined
+    : 'origins such as https://www.example.org, separated by commas, or *';
+}
+
 /** Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
 export function webhookSecretProblem(value: string): string | undefined {
   const found = /^whsec_([A-Za-z0-9+/]+)(={0,2})$/.exec(value);

@@ -1,3 +1,4 @@
+import { originsProblem } from './option-problems';
 import type { OptionSpec } from './option-spec';
 
 /** Options of chat services: `chat` for all of them, `chat.<service>` for one (CONTRACT 3.7). */
@@ -68,6 +69,7 @@ export const chatServiceOptions: readonly OptionSpec[] = [
     default: '',
     since: 'flexpush 0.1',
     readBy: ['chat-api'],
+    problem: originsProblem,
     meaning:
       'Origins, separated by commas, whose pages may call the Chat API with cookies, as https://www.example.org; * stands for all others, without cookies.',
   },

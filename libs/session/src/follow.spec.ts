@@ -125,6 +125,13 @@ describe('a CometD client that goes away (CONTRACT 2.5)', () => {
     expect(lines(story)).toEqual(['trigger attempt 0 position -1 (mira 4) ended']);
   });
 
+  it('after its own disconnect leaves nothing to push', () => {
+    const story = given(plain(), join(), follow(), message(), disconnect()).when(
+      away({ transcriptPosition: 1 }),
+    );
+    expect([lines(story), story.subscription.address]).toEqual([[], undefined]);
+  });
+
   it('without a device is pushed nothing, and removed like a polling client', () => {
     const story = given(create({ address: ADDRESS, subscription: undefined }), join());
     expect(lines(story.when(away({ transcriptPosition: 0 }), message()))).toEqual([]);

@@ -171,6 +171,7 @@ async function judgeOther(
       : await PushReceiver.start(({ text, atMs }) => target.receive(text, atMs), { host, port });
   try {
     await judgeAll(target, given.only, onLine);
+    await target.leaveAll();
   } finally {
     await receiver?.close();
     await target.close();

@@ -59,6 +59,7 @@ let lastMark = 0;
 export class ParityTarget {
   private readonly pool: Pool;
   private readonly pushes = new Map<string, Push[]>();
+  private readonly pushedTo: Customer[] = [];
   private waiters: (() => void)[] = [];
 
   constructor(readonly settings: TargetSettings) {
@@ -67,6 +68,14 @@ export class ParityTarget {
       headersTimeout: ANSWER_TIMEOUT_MS,
       bodyTimeout: ANSWER_TIMEOUT_MS,
     });
+  }
+
+  /** Leaves the chats that push to here: their resends would go on to whoever listens here next. */
+  async leaveAll(): Promise<void> {
+    for (const customer of this.pushedTo.splice(0)) {
+      await this.call(customer, 'disconnect');
+      await this.call(customer, 'refresh');
+    }
   }
 
   async close(): Promise<void> {
@@ -148,7 +157,9 @@ export class ParityTarget {
     const { chatId, userId, secureKey, alias } = body ?? {};
     if (body?.statusCode !== 0 || !chatId || !userId || !secureKey || !alias)
       throw new Error(`no chat began: HTTP ${status} ${JSON.stringify(body?.errors ?? body ?? null)}`);
-    return { chatId, userId, secureKey, alias };
+    const customer = { chatId, userId, secureKey, alias };
+    if (userData['GCTI_Chat_PushSubscribe'] === 'true') this.pushedTo.push(customer);
+    return customer;
   }
 
   call(customer: Customer, operation: string, fields: Record<string, string> = {}): Promise<HttpAnswer> {
@@ -240,13 +251,25 @@ export class ParityTarget {
   }
 
   /** The pushes of a device, once there are so many; throws when they do not come in time. */
-  async pushesOf(deviceId: string, count: number, withinMs = PUSH_WAIT_MS): Promise<Push[]> {
+  pushesOf(deviceId: string, count: number, withinMs = PUSH_WAIT_MS): Promise<Push[]> {
+    return this.pushesUntil(deviceId, (known) => known.length >= count, {
+      what: `${count} pushes`,
+      withinMs,
+    });
+  }
+
+  /** The pushes of a device, once they are as asked. */
+  async pushesUntil(
+    deviceId: string,
+    fits: (known: readonly Push[]) => boolean,
+    { what, withinMs }: { what: string; withinMs: number },
+  ): Promise<Push[]> {
     const endMs = performance.now() + withinMs;
     for (;;) {
       const known = this.pushes.get(deviceId) ?? [];
-      if (known.length >= count) return known;
+      if (fits(known)) return known;
       const leftMs = endMs - performance.now();
-      if (leftMs <= 0) throw new Error(`${known.length} of ${count} pushes came within ${withinMs} ms`);
+      if (leftMs <= 0) throw new Error(`not ${what} within ${withinMs} ms, but ${known.length} pushes came`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, leftMs);
         this.waiters.push(() => {

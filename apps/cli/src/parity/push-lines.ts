@@ -1,6 +1,6 @@
 import { absent, aText, difference, fieldsDiffer, is } from './difference';
 import { firstOf, type ParityLine } from './parity-line';
-import { PUSH_WAIT_MS, type Customer, type ParityTarget } from './parity-target';
+import { PUSH_WAIT_MS, type Customer, type ParityTarget, type Push } from './parity-target';
 
 const RELIABLE = { GCTI_GMS_PushResend: 'true' };
 
@@ -129,10 +129,12 @@ export const pushLines: readonly ParityLine[] = [
       await target.pushesOf(deviceId, 1);
       await target.call(customer, 'refresh', { transcriptPosition: '1' });
       await target.agent(customer, { type: 'session.end' });
-      await target.pushesOf(deviceId, 2);
-      const pushes = await target.pushesOf(deviceId, 3);
-      const last = pushes.find(({ body }) => userDataOf(body)['notify-position'] === '-1');
-      return difference(last?.body, { message: { nextPosition: 0, chatEnded: true } });
+      const isLast = ({ body }: Push) => userDataOf(body)['notify-position'] === '-1';
+      const pushes = await target.pushesUntil(deviceId, (known) => known.some(isLast), {
+        what: 'position -1',
+        withinMs: target.settings.resendDelayMs + PUSH_WAIT_MS,
+      });
+      return difference(pushes.find(isLast)?.body, { message: { nextPosition: 0, chatEnded: true } });
     },
   },
   {
