@@ -13,6 +13,7 @@ export interface ReceiverConfig {
 }
 
 const DELAY_MAX_MS = 600_000;
+const SIGNING_KEY = /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** Reads the environment; throws one error that names every bad value. */
 export function readConfig(
@@ -31,13 +32,18 @@ export function readConfig(
   const baseUrl = env['RECEIVER_CHAT_URL'] || undefined;
   if (baseUrl !== undefined && !URL.canParse(baseUrl))
     problems.push('RECEIVER_CHAT_URL must be the URL of the Chat API with the application');
+  const signingKey = (name: string): string[] => {
+    const text = (env[name] ?? '').trim();
+    if (text !== '' && !SIGNING_KEY.test(text)) problems.push(`${name} must be whsec_ and base64`);
+    return text === '' ? [] : [text];
+  };
   const config: ReceiverConfig = {
     host: env['FLEXPUSH_HTTP_HOST'] || '127.0.0.1',
     port: integer('FLEXPUSH_HTTP_PORT', 8090, 65_535),
     delayMs: integer('RECEIVER_DELAY_MS', 0, DELAY_MAX_MS),
     exitWithParent: env['FLEXPUSH_EXIT_WITH_PARENT'] === '1',
     colour: isTerminal === true && (env['NO_COLOR'] ?? '') === '',
-    signingKeys: ['RECEIVER_SIGNING_KEY', 'RECEIVER_SIGNING_KEY_PREVIOUS'].flatMap((name) => env[name] || []),
+    signingKeys: ['RECEIVER_SIGNING_KEY', 'RECEIVER_SIGNING_KEY_PREVIOUS'].flatMap(signingKey),
     chat:
       baseUrl === undefined ? undefined : { baseUrl, service: env['RECEIVER_CHAT_SERVICE'] || 'support-web' },
   };
