@@ -13,6 +13,7 @@ import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { buildChatApi } from './chat-api';
+import { CALLS_PER_PARTICIPANT_MAX } from './chat-service';
 import { configSchema } from './config';
 import type { CallRecord } from '@flexpush/actor-runtime';
 
@@ -254,6 +255,21 @@ describe('chat-api over NATS', () => {
       users.map((userId) => post(replica, `${CHAT}/refresh`, { ...creds, userId })),
     );
     expect(answers.map(({ body }) => body['alias'])).toEqual(users);
+  });
+
+  it('one participant keeps no more than its share under way, and others go on', async () => {
+    actor.answer = (record) => (record.userId === creds.userId ? [] : [[{ alias: record.userId }]]);
+    const asked = Array.from({ length: CALLS_PER_PARTICIPANT_MAX + 3 }, () =>
+      post(replica, `${CHAT}/refresh`, creds),
+    );
+    const refused = await Promise.race(asked);
+    expect(refused).toMatchObject({ status: 503, body: { statusCode: 1, errors: [{ code: 503 }] } });
+    const other = await post(replica, `${CHAT}/refresh`, { ...creds, userId: 'other' });
+    expect(other.body).toMatchObject({ statusCode: 0, alias: 'other' });
+    actor.answer = () => [[{}]];
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 503)).toHaveLength(3);
+    expect(await post(replica, `${CHAT}/refresh`, creds)).toMatchObject({ status: 200 });
   });
 
   it('stopping finishes what is in flight, takes nothing more, and leaves NATS', async () => {

@@ -66,10 +66,21 @@ export interface Follower {
 /** Services are parts of option sections (`chat.<service>`), so they have the same letters. */
 const SERVICE_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
 
+/**
+ * Calls of one participant that may be under way here. A refresh may answer with megabytes: what one customer asks for at once
+ * must not be what the shard of all others is busy with.
+ */
+export const CALLS_PER_PARTICIPANT_MAX = 32;
+const TOO_MANY_OF_ONE =
+  'too many requests of this participant are under way; the same request may be retried';
+
 const NOT_READY = 'the service is not connected yet; the same request may be retried';
 
 /** The operations of the Chat API, without HTTP: fields in, answer out. */
 export class ChatService {
+  /** Calls under way, by participant. */
+  private readonly underWay = new Map<string, number>();
+
   constructor(private readonly options: ChatServiceOptions) {}
 
   async requestChat(request: {
@@ -156,7 +167,15 @@ export class ChatService {
   ): Promise<Answer> {
     const calls = this.options.calls();
     if (!calls) return unavailableAnswer(NOT_READY, record.sessionId);
-    const outcome = await calls.call(record);
+    const participant = `${caller.sessionId}:${caller.userId}`;
+    const count = this.underWay.get(participant) ?? 0;
+    if (count >= CALLS_PER_PARTICIPANT_MAX) return unavailableAnswer(TOO_MANY_OF_ONE, record.sessionId);
+    this.underWay.set(participant, count + 1);
+    const outcome = await calls.call(record).finally(() => {
+      const left = (this.underWay.get(participant) ?? 1) - 1;
+      if (left > 0) this.underWay.set(participant, left);
+      else this.underWay.delete(participant);
+    });
     switch (outcome.kind) {
       case 'answered':
         return replyAnswer(outcome.answer, caller);

@@ -40,8 +40,10 @@ export interface Operation {
 
 const MESSAGE_TYPE_CHARS_MAX = 32;
 
-/** What a browser would run instead of opening it. */
-const SCRIPT_URL = /^\s*(?:javascript|data|vbscript):/i;
+/** What a browser would run instead of opening it; it passes over leading controls, and over tabs and line ends anywhere. */
+const passedOver = String.raw`[\t\r\n]*`;
+const scriptSchemes = ['javascript', 'data', 'vbscript'].map((word) => [...word].join(passedOver));
+const SCRIPT_URL = new RegExp(String.raw`^[\u0000-\u0020]*(?:${scriptSchemes.join('|')})${passedOver}:`, 'i');
 
 function operation(
   summary: string,

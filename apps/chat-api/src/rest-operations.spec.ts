@@ -98,6 +98,8 @@ describe('the operations of CONTRACT 1.2, over the real fold', () => {
   it.each([
     { op: 'pushUrl', fields: {}, code: 400 },
     { op: 'pushUrl', fields: { pushUrl: ' JavaScript:alert(1)' }, code: 400 },
+    { op: 'pushUrl', fields: { pushUrl: 'java\tscript:alert(1)' }, code: 400 },
+    { op: 'pushUrl', fields: { pushUrl: '\u0001\tjava\r\nscript\t:alert(1)' }, code: 400 },
     { op: 'pushUrl', fields: { pushUrl: 'data:text/html,x' }, code: 400 },
     { op: 'pushUrl', fields: { pushUrl: `https://${'x'.repeat(2_041)}` }, code: 400 },
     { op: 'updateNickname', fields: {}, code: 161 },

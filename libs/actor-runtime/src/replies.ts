@@ -8,9 +8,24 @@ const PART_CHARS_MAX = 200_000;
 /** Replies to one caller that travel in one message. */
 const REPLIES_PER_MESSAGE = 100;
 
+/** Events of a page that is no usual one: such replies are rendered and sent a few at a time, for each may have megabytes. */
+const LARGE_PAGE_EVENTS = 9;
+const LARGE_AT_ONCE = 16;
+
+/** Replies that are rendered together: the usual ones all at once, those with large pages in portions. */
+export function portionsOf(replies: readonly PendingReply[]): PendingReply[][] {
+  const isLarge = ({ reply: { page } }: PendingReply) =>
+    page !== undefined && page.last - page.first + 1 >= LARGE_PAGE_EVENTS;
+  const usual = replies.filter((reply) => !isLarge(reply));
+  const large = replies.filter(isLarge);
+  const portions = usual.length > 0 ? [usual] : [];
+  for (let at = 0; at < large.length; at += LARGE_AT_ONCE) portions.push(large.slice(at, at + LARGE_AT_ONCE));
+  return portions;
+}
+
 /**
- * The payloads for the callers of a committed batch. Events are taken from memory where they are new, else read;
- * they are JSON already and are not parsed again.
+ * The payloads for the callers of a portion of a committed batch's replies. Events are taken from memory where they are
+ * new, else read; they are JSON already and are not parsed again.
  */
 export async function renderReplies(
   replies: readonly PendingReply[],

@@ -20,7 +20,7 @@ import type {
   Snapshots,
 } from './ports';
 import type { RebuildTurns } from './rebuild-turns';
-import { renderReplies, wholeTranscript } from './replies';
+import { portionsOf, renderReplies, wholeTranscript } from './replies';
 import { parseSession, RubbishStateError } from './session-cache';
 import { auditSessions, type AuditFindings } from './shard-audit';
 import { adoptLog, dropState, isRubbish, restoreShard, takeSnapshots, withChanges } from './snapshots';
@@ -832,8 +832,9 @@ export class ShardActor {
       sessions: this.fold.sessions,
       store: this.deps.store,
     };
-    for (const { callerId, payload } of await renderReplies(replies, source))
-      this.deps.replies.reply(callerId, payload);
+    for (const portion of portionsOf(replies))
+      for (const { callerId, payload } of await renderReplies(portion, source))
+        this.deps.replies.reply(callerId, payload);
     this.deps.meter.count('repliesSent', replies.length);
   }
 

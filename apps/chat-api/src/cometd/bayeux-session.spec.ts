@@ -170,6 +170,14 @@ describe('A Bayeux session', () => {
     expect(polling.session.isFull()).toBe(false);
   });
 
+  it('drops a client at twice the bound, whatever was to be sent to it', () => {
+    const polling = new Polling();
+    for (let n = 0; n < 2 * COMETD_BOUNDS.queuedMessages; n++) polling.send(n);
+    expect(polling.ends).toEqual([]);
+    polling.send(-1);
+    expect(polling.ends).toMatchObject([{ cause: 'queue-full' }]);
+  });
+
   it('lets nobody wait for room in a session that has ended', async () => {
     const polling = new Polling();
     for (let n = 0; n < COMETD_BOUNDS.queuedMessages; n++) polling.send(n);

@@ -90,9 +90,13 @@ export class BayeuxSession {
     return this.ended;
   }
 
-  /** Queues a message, whatever waits. */
+  /** Queues a message, whatever waits; at twice the bound the client is dropped. */
   send(message: object, onConfirmed?: () => void): void {
     if (this.ended) return;
+    if (this.isFarTooFull()) {
+      this.end('queue-full');
+      return;
+    }
     const text = JSON.stringify(message);
     this.chars += text.length;
     this.queue.push({ text, onConfirmed, batch: 0 });
@@ -269,6 +273,14 @@ export class BayeuxSession {
   }
 
   /** No more should be queued but answers (B5). */
+  /** Answers to what it asks are queued whatever waits, up to here. */
+  private isFarTooFull(): boolean {
+    return (
+      this.queue.length + this.unconfirmed.length >= 2 * COMETD_BOUNDS.queuedMessages ||
+      this.chars >= 2 * COMETD_BOUNDS.queuedChars
+    );
+  }
+
   isFull(): boolean {
     return (
       this.queue.length + this.unconfirmed.length >= COMETD_BOUNDS.queuedMessages ||

@@ -87,6 +87,8 @@ export class WebSocketTransport {
       const answer = this.options.server.receive(content.toString('utf8'), link);
       if (answer.replies.length > 0) channel.send(answer.replies.map((one) => JSON.stringify(one)));
       answer.connect?.((texts) => channel.send(texts));
+      // Who does not read its answers is not read from either; or they would all lie here.
+      if (!channel.hasRoom()) socket.pause();
     });
     socket.on('close', () => {
       for (const session of sessions) session.detach(channel);
@@ -102,7 +104,9 @@ export class WebSocketTransport {
       send: (texts) => {
         if (socket.readyState !== socket.OPEN) return;
         socket.send(`[${texts.join(',')}]`, () => {
-          if (hasRoom()) for (const session of sessions) session.resume();
+          if (!hasRoom()) return;
+          if (socket.isPaused) socket.resume();
+          for (const session of sessions) session.resume();
         });
       },
     };
