@@ -23,6 +23,7 @@ export interface FileStorePort {
   delete(fileId: string): Promise<void>;
 }
 
+const SAME_UNDER_WAY = 'the same upload is under way; the request may be retried';
 const NO_STORE = 'files are not available now; the same request may be retried';
 const GONE = { code: errorCodes.notFound, advice: 'the content of the file is no longer kept' };
 const SPOOL_FULL =
@@ -47,6 +48,8 @@ class TooLargeError extends Error {
  * D3. A repeat with the same Idempotency-Key has the same file id: what is stored already stays as it is.
  */
 export class FileService {
+  private readonly storing = new Set<string>();
+
   constructor(
     private readonly options: {
       chats: Pick<ChatService, 'perform'>;
@@ -113,8 +116,19 @@ export class FileService {
   }
 
   private async store(form: UploadForm, upload: Upload): Promise<Answer> {
+    const fileId = fileIdOf(upload.caller);
+    // Repeats at the same time would mix their contents under one id.
+    if (this.storing.has(fileId)) return unavailableAnswer(SAME_UNDER_WAY, upload.caller.chatId);
+    this.storing.add(fileId);
+    try {
+      return await this.storeAlone(form, fileId, upload);
+    } finally {
+      this.storing.delete(fileId);
+    }
+  }
+
+  private async storeAlone(form: UploadForm, fileId: string, upload: Upload): Promise<Answer> {
     const { caller, store, name, content } = upload;
-    const fileId = fileIdOf(caller);
     // After a repeat that was answered the first time, the limits count the file itself.
     const known = caller.idempotencyKey === undefined ? undefined : await knownSize(store, fileId);
     if (known === 'away') return unavailableAnswer(NO_STORE, caller.chatId);

@@ -25,7 +25,9 @@ export function sendAnswer(reply: FastifyReply, answer: Answer): void {
 const EXTENDED_VALUE_CHARACTER = /[A-Za-z0-9!#$&+.^_`|~-]/;
 
 /** The name in UTF-8 (RFC 6266, RFC 5987), and in ASCII for who cannot read that. */
-export function attachment(name: string): string {
+export function attachment(path: string): string {
+  // Agents' programs name files as they like; a path is no name.
+  const name = path.split('/').at(-1) || 'file';
   const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
   const utf8 = [...Buffer.from(name, 'utf8')]
     .map((byte) => {

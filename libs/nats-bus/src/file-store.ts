@@ -124,13 +124,17 @@ export class FileStore {
     try {
       const consumer = await this.bus.connection.jetstream().consumers.get(STREAM, name);
       const hash = createHash('sha256');
+      let bytes = 0;
       for (let left = info.chunks; left > 0;) {
         const max_messages = Math.min(left, CHUNKS_FETCHED_MAX);
         const before = left;
         for await (const { data } of await consumer.fetch({ max_messages, expires: FETCH_EXPIRES_MS })) {
           hash.update(data);
+          // More than was announced would be taken for the next answer on the connection.
+          if ((bytes += data.length) > info.size)
+            throw new Error(`file ${info.name} is longer than described`);
           // Before the last chunk goes out: a damaged file must not arrive as a complete one.
-          if (--left === 0 && digestOf(hash.digest()) !== info.digest)
+          if (--left === 0 && (bytes !== info.size || digestOf(hash.digest()) !== info.digest))
             throw new Error(`the content of file ${info.name} is not what was stored`);
           yield data;
         }
@@ -145,7 +149,9 @@ export class FileStore {
   private async find(fileId: string): Promise<ObjectInfo | undefined> {
     try {
       const message = await this.jsm.streams.getMessage(STREAM, { last_by_subj: infoSubject(fileId) });
-      const info = parseJson(message.string()) as ObjectInfo;
+      const info = parseJson(message.string());
+      // Whoever may write to the store may have written it.
+      if (!isInfo(info)) throw new Error(`the description of file ${fileId} cannot be read`);
       return info.deleted ? undefined : info;
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
@@ -226,6 +232,15 @@ class Upload {
       );
     this.unstored.add(stored);
   }
+}
+
+function isInfo(value: unknown): value is ObjectInfo {
+  const { name, nuid, size, chunks, digest } = (value ?? {}) as Partial<Record<keyof ObjectInfo, unknown>>;
+  const isCount = (count: unknown) => Number.isSafeInteger(count) && (count as number) >= 0;
+  const isToken = typeof nuid === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(nuid);
+  return (
+    typeof name === 'string' && isToken && isCount(size) && isCount(chunks) && typeof digest === 'string'
+  );
 }
 
 function chunkSubject(nuid: string): string {

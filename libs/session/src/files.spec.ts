@@ -128,6 +128,12 @@ describe('files of a chat (CONTRACT 1.5)', () => {
     expect(story.when(fileUpload({ fileId: 'file-2' })).reply).toMatchObject({ code: 201 });
   });
 
+  it('does not bring a deleted file back when its upload is repeated', () => {
+    const upload = fileUpload();
+    const story = chat().when(upload, fileDelete(), upload);
+    expect([story.reply?.outcome, story.reply?.code, story.session?.files]).toEqual(['refused', 404, []]);
+  });
+
   it('permits downloads up to their limit, also after the end of the chat', () => {
     const story = chat()
       .set({ [`${CF}download-attempts`]: '2' })

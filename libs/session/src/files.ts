@@ -1,7 +1,7 @@
 import { BOUNDS, errorCodes, isFileTypeAllowed, type ChatFile } from '@flexpush/contracts';
 import type { Reply, Work } from './effects';
 import { refused, reply } from './reply';
-import type { Participant, StoredFile } from './session';
+import type { Participant, Session, StoredFile } from './session';
 import { say, SYSTEM } from './transcript';
 
 /** The answer to `file/limits`: a notice without a position (CONTRACT 1.5, sample R6). */
@@ -89,7 +89,7 @@ export function findFile({ session }: Work, fileId: string): StoredFile | undefi
 /** Each download counts, whether or not its content arrives. */
 export function permitDownload(work: Work, fileId: string): Reply {
   const file = findFile(work, fileId);
-  if (!file) return noSuchFile(work);
+  if (!file) return noSuchFile(work.session);
   const { downloadsMax } = work.options.files;
   if (file.downloads >= downloadsMax)
     return refused(work.session, {
@@ -107,7 +107,7 @@ export function permitDownload(work: Work, fileId: string): Reply {
 /** Of customers everybody deletes what is its own. */
 export function deleteFile(work: Work, participant: Participant, fileId: string): Reply {
   const file = findFile(work, fileId);
-  if (!file || file.userId !== participant.userId) return noSuchFile(work);
+  if (!file || file.userId !== participant.userId) return noSuchFile(work.session);
   dropFile(work, participant, fileId);
   return reply(work.session, 'ok', { userData: { 'file-id': fileId } });
 }
@@ -117,6 +117,6 @@ export function dropFile(work: Work, participant: Participant, fileId: string): 
   say(work, participant, { type: 'FileDeleted', userData: { 'file-id': fileId } });
 }
 
-function noSuchFile(work: Work): Reply {
-  return refused(work.session, { code: errorCodes.notFound, reason: 'there is no such file in this chat' });
+export function noSuchFile(session: Session): Reply {
+  return refused(session, { code: errorCodes.notFound, reason: 'there is no such file in this chat' });
 }

@@ -1,6 +1,6 @@
 import { BOUNDS, type InternalRecord } from '@flexpush/contracts';
 import type { Reply, Work } from './effects';
-import { deleteFile, fileLimits, permitDownload, uploadFile } from './files';
+import { deleteFile, fileLimits, noSuchFile, permitDownload, uploadFile } from './files';
 import { follow, goAway } from './follow';
 import { noteRequest } from './inactivity';
 import { confirm, isSubscribed, reachesDevice, startSchedule } from './push';
@@ -35,7 +35,9 @@ export function answerAgain(session: Session, record: RequestRecord): Reply {
           : pageFrom(session, participant, record.transcriptPosition),
       );
     case 'request.fileUpload':
-      return reply(session, 'ok', { userData: { 'file-id': record.file.fileId } });
+      return session.files?.some(({ fileId }) => fileId === record.file.fileId)
+        ? reply(session, 'ok', { userData: { 'file-id': record.file.fileId } })
+        : noSuchFile(session);
     default:
       return reply(session, 'ok');
   }
