@@ -1,3 +1,5 @@
+import { parseJson } from './parse-json';
+
 /** Checks of option values beyond their type. Each says in words what the value must be, never what stood there. */
 
 /** `kind` as it stands behind BEGIN; keys may have a word before it, such as EC. */
@@ -51,13 +53,8 @@ export function localizationProblem(value: string): string | undefined {
 }
 
 function parsedObject(value: string): Record<string, unknown> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    return isObject(parsed) ? parsed : undefined;
-  } catch {
-    // The caller says what it must be.
-    return undefined;
-  }
+  const parsed = parseJson(value);
+  return isObject(parsed) ? parsed : undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { listOf, type ApnsArgument, type OptionValues, type PushJob } from '@flexpush/contracts';
+import { listOf, parseJson, type ApnsArgument, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { ApnsToken, isApnsKey, type ApnsCredentials } from './apns-token';
 import { TOKEN_SOURCES_MAX } from './bounds';
 import { destinationOf, type HttpConnection } from './connection';
@@ -186,13 +186,9 @@ function judgeApns(outcome: PostOutcome): JobResult | undefined {
 }
 
 function apnsReason(answer: string | undefined): string | undefined {
-  try {
-    const { reason } = JSON.parse(answer ?? '') as { reason?: unknown };
-    return typeof reason === 'string' ? reason : undefined;
-  } catch {
-    // No JSON, or cut: the status has to do.
-    return undefined;
-  }
+  // No JSON, or cut: the status has to do.
+  const { reason } = (parseJson(answer ?? '') ?? {}) as { reason?: unknown };
+  return typeof reason === 'string' ? reason : undefined;
 }
 
 /** Puts the provider token on each post. */

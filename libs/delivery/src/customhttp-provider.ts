@@ -1,4 +1,4 @@
-import { readOption, type OptionValues, type PushJob } from '@flexpush/contracts';
+import { parseJson, readOption, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { destinationOf } from './connection';
 import { plainBody, triggerBody } from './customhttp-body';
 import type { HttpPost } from './http-channel';
@@ -113,12 +113,9 @@ function basic(user: string, password: string): string {
 /** The option's check has seen them; a value that got into the bucket past it must not break every POST. */
 function furtherHeaders(text: string | undefined): [string, string][] | undefined {
   if (text === undefined) return [];
-  try {
-    const parsed: unknown = JSON.parse(text);
-    const entries = typeof parsed === 'object' && parsed !== null ? Object.entries(parsed) : [];
-    return entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-  } catch {
-    // Not JSON: the destination is told as not usable, for a receiver may need its headers.
-    return undefined;
-  }
+  const parsed = parseJson(text);
+  // Not JSON: the destination is told as not usable, for a receiver may need its headers.
+  if (parsed === undefined) return undefined;
+  const entries = typeof parsed === 'object' && parsed !== null ? Object.entries(parsed) : [];
+  return entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { OptionValues, PushJob } from '@flexpush/contracts';
+import { parseJson, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { AuthorizedChannel } from './authorized-channel';
 import { TOKEN_SOURCES_MAX } from './bounds';
 import { destinationOf } from './connection';
@@ -95,15 +95,13 @@ function fcmTarget(values: OptionValues, wanted: Wanted): FcmTarget | NoTarget {
 
 /** `token_uri` of the file is not obeyed: a file from elsewhere must not choose where signed assertions go. */
 function accountOf(text: string): { email: string; privateKey: string; projectId?: string } | undefined {
-  try {
-    const file = JSON.parse(text) as Record<string, unknown>;
-    const { client_email: email, private_key: privateKey, project_id: projectId } = file;
-    if (typeof email !== 'string' || typeof privateKey !== 'string') return undefined;
-    return { email, privateKey, ...(typeof projectId === 'string' ? { projectId } : {}) };
-  } catch {
-    // JSON's words would show parts of the key.
-    return undefined;
-  }
+  // Not by its own parse, whose words would show parts of the key.
+  const file = parseJson(text);
+  const [email, privateKey, projectId] = ['client_email', 'private_key', 'project_id'].map((name) =>
+    fieldOf(file, name),
+  );
+  if (typeof email !== 'string' || typeof privateKey !== 'string') return undefined;
+  return { email, privateKey, ...(typeof projectId === 'string' ? { projectId } : {}) };
 }
 
 /** CONTRACT 3.9 P6. Without any text it is a message for the app alone. */
@@ -141,7 +139,7 @@ function judgeFcm(outcome: PostOutcome): JobResult | undefined {
 
 /** `error.details[].errorCode`, else `error.status`; and the fields that a violation names. */
 function refusalOf(answer: string | undefined): { word: string | undefined; fields: string[] } {
-  const error = fieldOf(parsed(answer), 'error');
+  const error = fieldOf(parseJson(answer ?? ''), 'error');
   const details = listAt(error, 'details');
   const code = details.map((detail) => fieldOf(detail, 'errorCode')).find((word) => typeof word === 'string');
   const status = fieldOf(error, 'status');
@@ -151,15 +149,6 @@ function refusalOf(answer: string | undefined): { word: string | undefined; fiel
     .map((violation) => fieldOf(violation, 'field'))
     .filter((field): field is string => typeof field === 'string');
   return { word: typeof word === 'string' ? word : undefined, fields };
-}
-
-function parsed(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    // An answer of a proxy, or cut: the status has to do.
-    return undefined;
-  }
 }
 
 function fieldOf(value: unknown, name: string): unknown {

@@ -1,3 +1,4 @@
+import { parseJson } from '@flexpush/contracts';
 import { gaxios, JWT } from 'google-auth-library';
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
 import type { HttpConnection } from './connection';
@@ -80,7 +81,7 @@ class TokenTransport extends gaxios.Gaxios {
         body: String(options.data),
         dispatcher: this.dispatcher,
       });
-      const data = parsed(await boundedText(answer.body));
+      const data = parseJson(await boundedText(answer.body));
       if (answer.statusCode !== 200) throw new TokenFetchError(codeOf(answer.statusCode, data));
       return { data } as gaxios.GaxiosResponse<T>;
     } catch (error) {
@@ -110,13 +111,4 @@ async function boundedText(body: AsyncIterable<Buffer>): Promise<string> {
     if (text.length > ANSWER_CHARS_MAX) throw new TokenFetchError('answer-too-long');
   }
   return text;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Its status says the rest.
-    return undefined;
-  }
 }

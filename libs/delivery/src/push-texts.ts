@@ -1,4 +1,4 @@
-import { PUSH_BODY_CHARS, PUSH_TITLE_CHARS, type PushJob } from '@flexpush/contracts';
+import { parseJson, PUSH_BODY_CHARS, PUSH_TITLE_CHARS, type PushJob } from '@flexpush/contracts';
 import type { ProviderOptions } from './provider-options';
 
 /** What a phone shows. A field that is absent has no text configured. */
@@ -92,7 +92,7 @@ function fallbacks(language: string | undefined): string[] {
 /** The option's check has seen the form. A file has not been checked: what does not fit is left out. */
 function languagesOf(text: string | undefined): ReadonlyMap<string, Record<string, PushTexts>> {
   const languages = new Map<string, Record<string, PushTexts>>();
-  for (const [language, events] of Object.entries(parsedRecord(text))) {
+  for (const [language, events] of Object.entries(recordOf(parseJson(text ?? '')))) {
     const known: Record<string, PushTexts> = Object.create(null) as Record<string, PushTexts>;
     for (const [event, texts] of Object.entries(recordOf(events))) {
       const { title, body } = recordOf(texts);
@@ -104,16 +104,6 @@ function languagesOf(text: string | undefined): ReadonlyMap<string, Record<strin
     languages.set(language.toLowerCase().replaceAll('_', '-'), known);
   }
   return languages;
-}
-
-function parsedRecord(text: string | undefined): Record<string, unknown> {
-  if (text === undefined) return {};
-  try {
-    return recordOf(JSON.parse(text));
-  } catch {
-    // Who reads the file warns about it; the options still have texts.
-    return {};
-  }
 }
 
 function recordOf(value: unknown): Record<string, unknown> {

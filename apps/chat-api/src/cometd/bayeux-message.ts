@@ -1,3 +1,4 @@
+import { parseJson } from '@flexpush/contracts';
 import { z } from 'zod';
 import { COMETD_BOUNDS } from './bounds';
 
@@ -82,12 +83,8 @@ export type ReadBatch =
 
 /** One message or an array of them. A bad one is answered for itself and spoils no other. */
 export function readBatch(text: string): ReadBatch {
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch {
-    return { kind: 'refused', reply: refusedBatch('the messages are not JSON') };
-  }
+  const content = parseJson(text);
+  if (content === undefined) return { kind: 'refused', reply: refusedBatch('the messages are not JSON') };
   const items: unknown[] = Array.isArray(content) ? content : [content];
   if (items.length === 0) return { kind: 'refused', reply: refusedBatch('there is no message') };
   const { messagesPerBatch } = COMETD_BOUNDS;

@@ -1,4 +1,4 @@
-import { userIdSchema, type ChatResponse } from '@flexpush/contracts';
+import { parseJson, userIdSchema, type ChatResponse } from '@flexpush/contracts';
 import type { ChatEventInput, EventPublisher } from '@flexpush/nats-bus';
 import { Pool } from 'undici';
 
@@ -100,7 +100,7 @@ export class ParityTarget {
       contentType: String(headers['content-type'] ?? ''),
       headers,
       bytes,
-      body: parsed(bytes),
+      body: parseJson(bytes.toString('utf8')) as ChatResponse | undefined,
     };
   }
 
@@ -241,7 +241,7 @@ export class ParityTarget {
   }
 
   receive(text: string, atMs: number): void {
-    const body = parsed(Buffer.from(text)) as Record<string, unknown> | undefined;
+    const body = parseJson(text) as Record<string, unknown> | undefined;
     const deviceId = body?.['deviceId'];
     if (!body || typeof deviceId !== 'string') return;
     const known = this.pushes.get(deviceId) ?? [];
@@ -284,13 +284,5 @@ export class ParityTarget {
   async pushesAfter(deviceId: string, waitMs: number): Promise<number> {
     await new Promise<void>((resolve) => setTimeout(resolve, waitMs));
     return (this.pushes.get(deviceId) ?? []).length;
-  }
-}
-
-function parsed(bytes: Buffer): ChatResponse | undefined {
-  try {
-    return JSON.parse(bytes.toString('utf8')) as ChatResponse;
-  } catch {
-    return undefined;
   }
 }
