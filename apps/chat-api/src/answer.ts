@@ -95,6 +95,12 @@ export function unavailableAnswer(advice: string, chatId?: string): Answer {
   });
 }
 
+/** The gate has not let the request in. */
+export function notEnteredAnswer(entry: 'full' | 'closed', chatId?: string): Answer {
+  const advice = entry === 'full' ? 'too many requests are under way' : 'this server is stopping';
+  return unavailableAnswer(`${advice}; the same request may be retried`, chatId);
+}
+
 /** C6 and R4 of the contract: nothing is known to be lost, and the same request may be repeated. */
 export function retryAnswer(outcome: 'timeout' | 'log-refused', chatId?: string): Answer {
   return failure({

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { finished } from 'node:stream/promises';
-import { invalidAnswer, unavailableAnswer, unsupportedMediaTypeAnswer, type Answer } from './answer';
+import { invalidAnswer, notEnteredAnswer, unsupportedMediaTypeAnswer, type Answer } from './answer';
 import { NO_FIELDS, type Form, type FormFields } from './form';
 import { sendAnswer } from './http-answer';
 import type { RequestGate } from './request-gate';
@@ -37,15 +37,13 @@ export class RequestDesk {
     const done = this.journal.begin(target);
     const entry = this.gate.enter();
     if (entry !== 'entered') {
-      const advice = entry === 'full' ? 'too many requests are under way' : 'this server is stopping';
-      const again = `${advice}; the same request may be retried`;
-      send(request, reply, done(unavailableAnswer(again, target.chatId)));
+      sendBehind(request, reply, done(notEnteredAnswer(entry, target.chatId)));
       return;
     }
     try {
       const call = readCall(request, target);
       const answer = done(call.kind === 'answer' ? call.answer : await perform(call));
-      send(request, reply, answer);
+      sendBehind(request, reply, answer);
       // A shutdown waits for what is being sent.
       if (answer.content) await finished(answer.content.stream).catch(() => undefined);
     } finally {
@@ -54,8 +52,8 @@ export class RequestDesk {
   }
 }
 
-/** Behind a body that nobody reads to its end there is no next request. */
-function send(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
+/** Sends the answer; behind a body that nobody has read to its end there is no next request. */
+export function sendBehind(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
   if (isStream(request.body) && !request.raw.readableEnded) void reply.header('connection', 'close');
   sendAnswer(reply, answer);
 }

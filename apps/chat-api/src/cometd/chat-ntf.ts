@@ -1,14 +1,13 @@
 import { errorCodes } from '@flexpush/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import {
   failure,
   invalidAnswer,
+  notEnteredAnswer,
   notFoundAnswer,
   sessionFailureAnswer,
-  unavailableAnswer,
   type Answer,
 } from '../answer';
 import type { SessionCaller } from '../chat-service';
@@ -16,16 +15,12 @@ import { optionalField } from '../field-parser';
 import { parseUrlEncoded, type Form, type FormFields } from '../form';
 import { httpFailureAnswer, internalFailureAnswer, sendAnswer } from '../http-answer';
 import { parseMultipart } from '../multipart-form';
+import { sendBehind } from '../request-desk';
 import type { RequestGate } from '../request-gate';
 import type { RequestJournal } from '../request-journal';
+import type { UploadRequest } from '../transfer-desk';
 import { browserIdOf } from './cookie';
 import type { ChatIdentity } from './followed-chat';
-
-/** The body of an upload, to be read as it comes, and what says how. */
-export interface UploadRequest {
-  raw: Readable;
-  headers: IncomingHttpHeaders;
-}
 
 /** The file operations of REST. */
 export interface NtfFiles {
@@ -93,18 +88,16 @@ export class ChatNtf {
     const { gate, journal, knowsBrowser } = this.options;
     const browserId = browserIdOf(request.headers.cookie);
     if (browserId === undefined || !knowsBrowser(browserId)) {
-      send(request, reply, journal.begin({ operation: 'unknown' })(unknownClientAnswer()));
+      sendBehind(request, reply, journal.begin({ operation: 'unknown' })(unknownClientAnswer()));
       return;
     }
     const entry = gate.enter();
     if (entry !== 'entered') {
-      const advice = entry === 'full' ? 'too many requests are under way' : 'this server is stopping';
-      const answer = unavailableAnswer(`${advice}; the same request may be retried`);
-      send(request, reply, journal.begin({ operation: 'unknown' })(answer));
+      sendBehind(request, reply, journal.begin({ operation: 'unknown' })(notEnteredAnswer(entry)));
       return;
     }
     try {
-      send(request, reply, await this.perform(request));
+      sendBehind(request, reply, await this.perform(request));
       // A shutdown waits for what is being sent.
       await finished(reply.raw).catch(() => undefined);
     } finally {
@@ -188,13 +181,6 @@ export class ChatNtf {
     });
     if (!reply.sent) sendAnswer(reply, answer);
   }
-}
-
-/** Behind a body that nobody reads to its end there is no next request. */
-function send(request: FastifyRequest, reply: FastifyReply, answer: Answer): void {
-  if (request.body instanceof Readable && !request.raw.readableEnded)
-    void reply.header('connection', 'close');
-  sendAnswer(reply, answer);
 }
 
 function callerOf(identity: ChatIdentity | undefined, operation: string): SessionCaller {

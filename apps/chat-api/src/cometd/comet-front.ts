@@ -11,7 +11,7 @@ import {
   invalidAnswer,
   notFoundAnswer,
   sessionFailureAnswer,
-  unavailableAnswer,
+  notEnteredAnswer,
   type Answer,
 } from '../answer';
 import type { ChatService, SessionCaller } from '../chat-service';
@@ -139,9 +139,7 @@ export class CometFront implements BayeuxHandler {
     const { gate } = this.options;
     const entry = gate.enter();
     if (entry !== 'entered') {
-      const advice = entry === 'full' ? 'too many requests are under way' : 'this server is stopping';
-      const answer = unavailableAnswer(`${advice}; the same request may be retried`, fields.get('chatId'));
-      this.reply(publish, done(answer).body);
+      this.reply(publish, done(notEnteredAnswer(entry, fields.get('chatId'))).body);
       return;
     }
     try {
