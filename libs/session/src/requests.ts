@@ -27,13 +27,7 @@ export function answerAgain(session: Session, record: RequestRecord): Reply {
     case 'request.follow':
       return reply(session, 'ok', pageFrom(session, participant, record.transcriptPosition));
     case 'request.send':
-      return reply(
-        session,
-        'ok',
-        record.transcriptPosition === undefined
-          ? {}
-          : pageFrom(session, participant, record.transcriptPosition),
-      );
+      return answerSend(session, participant, record);
     case 'request.fileUpload':
       return session.files?.some(({ fileId }) => fileId === record.file.fileId)
         ? reply(session, 'ok', { userData: { 'file-id': record.file.fileId } })
@@ -41,6 +35,16 @@ export function answerAgain(session: Session, record: RequestRecord): Reply {
     default:
       return reply(session, 'ok');
   }
+}
+
+/** With the transcript when it was asked for. */
+function answerSend(
+  session: Session,
+  participant: Participant,
+  { transcriptPosition }: { transcriptPosition?: number | undefined },
+): Reply {
+  const page = transcriptPosition === undefined ? {} : pageFrom(session, participant, transcriptPosition);
+  return reply(session, 'ok', page);
 }
 
 /** Folds a request. A wrong key changes nothing; it removes the participant only if an option says so (CONTRACT, departures). */
@@ -115,13 +119,7 @@ function foldUtterance(work: Work, participant: Participant, record: Utterance):
         text: record.text,
         messageType: record.messageType ?? 'text',
       });
-      return reply(
-        work.session,
-        'ok',
-        record.transcriptPosition === undefined
-          ? {}
-          : pageFrom(work.session, participant, record.transcriptPosition),
-      );
+      return answerSend(work.session, participant, record);
     case 'request.startTyping':
     case 'request.stopTyping':
       sayTyping(work, participant, { on: record.type === 'request.startTyping', text: record.text });

@@ -1,5 +1,5 @@
 import { BOUNDS, type ChatEvent } from '@flexpush/contracts';
-import type { Work } from './effects';
+import type { PositionedEvent, Work } from './effects';
 import { noteActivity } from './idle-watch';
 import { confirm, isSubscribed, pushEvent, reachesDevice, startSchedule } from './push';
 import type { Participant } from './session';
@@ -42,12 +42,8 @@ export function say(
   const positioned = { from, index: session.nextPosition++, ...event, utcTime: work.atMs };
   const { reason } = cause;
   const style = event.type === 'ParticipantJoined' ? author.style : undefined;
-  const attributes = {
-    ...(reason === undefined ? {} : { 'quit-reason-code': reason }),
-    ...(style ? { 'party-info': { style } } : {}),
-  };
-  const isPlain = reason === undefined && !style;
-  const full = isPlain ? positioned : { ...positioned, eventAttributes: { GCTI_SYSTEM: attributes } };
+  // Most events have none.
+  const full = reason === undefined && !style ? positioned : withAttributes(positioned, { reason, style });
   const shown = reason !== undefined && isPushedOnly(reason) ? positioned : full;
   work.effects.push({ kind: 'append', event: shown });
   for (const participant of session.participants) {
@@ -55,6 +51,17 @@ export function say(
     pushEvent(work, participant, { shown, full, isOwn: cause.own && participant === author });
   }
   noteActivity(work, shown);
+}
+
+function withAttributes(
+  event: PositionedEvent,
+  { reason, style }: { reason: QuitReason | undefined; style: 'BOT' | undefined },
+): PositionedEvent {
+  const attributes = {
+    ...(reason === undefined ? {} : { 'quit-reason-code': reason }),
+    ...(style ? { 'party-info': { style } } : {}),
+  };
+  return { ...event, eventAttributes: { GCTI_SYSTEM: attributes } };
 }
 
 /** May the session still grow? Leaving and ending always may. */
