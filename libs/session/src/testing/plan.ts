@@ -248,9 +248,9 @@ export function play(plan: Plan, o: PlayOptions = {}): Step[] {
     } else {
       const record = inputOf(happening, session, steps, o.times ?? 1);
       if (!record) continue;
-      // A timer is claimed at its score or later.
-      if (happening.kind === 'fire' && record.type === 'timer.fire')
-        atMs = Math.max(atMs, record.scoreMs + happening.lateMs);
+      // A timer is claimed at its score or later, and so is one that does not match.
+      if (record.type === 'timer.fire')
+        atMs = Math.max(atMs, record.scoreMs + (happening.kind === 'fire' ? happening.lateMs : 0));
       feed(record);
     }
   }
