@@ -165,9 +165,19 @@ describe('who is found gone by a node', () => {
   });
 
   it('a CometD client that did not answer a ping: it has what was sent to it', () => {
-    const story = given(create(), join(), follow(), message()).when(gone());
+    const story = given(plain(), join(), follow(), message()).when(gone());
     expect([lines(story), story.subscription.unread]).toEqual([[], 4]);
   });
+
+  it.each([{ position: undefined }, { position: 5 }])(
+    'a CometD client with reliable delivery, found by $position: all that no reply brought is announced (I6)',
+    ({ position }) => {
+      const story = given(create(), join(), follow(), message(), message(), message());
+      story.when(gone(position === undefined ? {} : { position }));
+      expect(story.triggers.at(-1)).toMatchObject({ deviceType: 'customhttp', position: 3 });
+      expect([story.subscription.unread, story.timers.resend]).toEqual([3, 15]);
+    },
+  );
 
   it('a device: its registration ends, with a word for the log, and the customer is a polling client now', () => {
     const story = given(create(), join(), message()).when(gone({ deviceId: 'dev-7f31c2', position: 3 }));

@@ -74,9 +74,7 @@ export function foldGone(work: Work, participant: Participant, record: RecordOf<
   if (!isSubscribed(participant)) return false;
   const { subscription } = participant;
   if (subscription.address === record.deviceId) {
-    goAway(work, participant, {
-      lastPosition: record.position === undefined ? undefined : Math.max(record.position - 1, 0),
-    });
+    goAway(work, participant, { lastPosition: lastReadBefore(subscription, record.position) });
     return true;
   }
   if (subscription.deviceId !== record.deviceId || subscription.deviceType === 'comet') return false;
@@ -92,4 +90,13 @@ export function foldGone(work: Work, participant: Participant, record: RecordOf<
     fields: { sessionId, userId: participant.userId, deviceType },
   });
   return true;
+}
+
+/**
+ * What a client surely had that vanished with its chat-api, which alone knew how far it had read. Reliable delivery takes
+ * only what a reply said for read, and so announces perhaps too much; plain notifications go on with what was not taken.
+ */
+function lastReadBefore(subscription: Subscription, goneAt: number | undefined): number | undefined {
+  const sent = goneAt === undefined ? undefined : Math.max(goneAt - 1, 0);
+  return subscription.resend ? Math.min(subscription.unread - 1, sent ?? Infinity) : sent;
 }
