@@ -31,10 +31,18 @@ export async function renderReplies(
   replies: readonly PendingReply[],
   source: { shard: number; alias: string; sessions: SessionCache; store: ShardStore },
 ): Promise<{ callerId: string; payload: string }[]> {
+  // Who repeats a call that takes long asks for the same page: it is read once.
+  const pages = new Map<string, Promise<string[]>>();
+  const eventsFor = (reply: PendingReply): Promise<string[]> => {
+    const key = `${reply.sessionId}:${reply.reply.page?.first}-${reply.reply.page?.last}`;
+    const page = pages.get(key) ?? eventsOf(reply, source);
+    pages.set(key, page);
+    return page;
+  };
   const rendered = await Promise.all(
     replies.map(async (reply) => ({
       reply,
-      parts: renderParts(reply, source.alias, await eventsOf(reply, source)),
+      parts: renderParts(reply, source.alias, await eventsFor(reply)),
     })),
   );
   const byCaller = new Map<string, string[]>();
