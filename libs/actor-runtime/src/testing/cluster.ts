@@ -113,6 +113,7 @@ const never = <T>(): Promise<T> => new Promise(() => undefined);
 
 export class ClusterNode {
   state: 'running' | 'frozen' | 'dead' = 'running';
+  isLeaving = false;
   private readonly wedges = new Map<number, { wedge: Wedge; termMax: number }>();
   readonly progress: ProgressWatch;
   readonly watchdog: Watchdog;
@@ -202,6 +203,7 @@ export class ClusterNode {
 
   /** SIGTERM; the process ends when all is released. */
   async leave(): Promise<void> {
+    this.isLeaving = true;
     await this.ownership.stop();
     this.crash();
   }
@@ -209,6 +211,7 @@ export class ClusterNode {
   /** SIGKILL. */
   crash(): void {
     this.state = 'dead';
+    this.isLeaving = false;
     this.clock.freeze(true);
     this.stopWatching();
   }
