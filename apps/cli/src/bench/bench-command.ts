@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { printJson, printLine, printTable, printVerdict } from '../output';
 import type { BenchResult } from './bench-result';
+import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
@@ -22,6 +23,18 @@ const e2e: Bench<E2eSettings> = {
       .option('--in-flight <n>', 'events on their way at once', parseCount, 512)
       .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3),
   run: runE2e,
+};
+
+const deliver: Bench<DeliverSettings> = {
+  name: 'deliver',
+  measures: 'POSTs per second of one gms-node, against one at a time and against undici alone',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+      .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 2_000)
+      .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
+  run: runDeliver,
 };
 
 const takeover: Bench<TakeoverSettings> = {
@@ -58,6 +71,7 @@ export function registerBench(program: Command): void {
     .action((given: { json?: boolean }) => list(given.json === true));
   const run = bench.command('run').description('Run a bench by its name.');
   for (const parent of [bench, run]) {
+    register(parent, deliver);
     register(parent, e2e);
     register(parent, takeover);
     register(parent, replay);
@@ -79,7 +93,7 @@ function register<Settings>(parent: Command, { name, measures, withOptions, run 
 }
 
 function list(json: boolean): void {
-  const benches = [e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
+  const benches = [deliver, e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
   if (json) printJson({ benches });
   else
     printTable(

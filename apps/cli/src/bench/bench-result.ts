@@ -23,10 +23,12 @@ export function atLeast(name: string, value: number | null, bar: number): Bar {
   return { name: `${name} (at least)`, value, bar, ok: value !== null && value >= bar };
 }
 
+/** Bars on `ratios` are those that hold on any machine; the others are of an absolute figure. */
 export function toBenchResult(
   bench: string,
   bars: readonly Bar[],
   metrics: BenchResult['metrics'],
+  ratios: BenchResult['ratios'] = {},
 ): BenchResult {
-  return { bench, verdict: bars.every(({ ok }) => ok) ? 'pass' : 'fail', metrics, ratios: {}, bars };
+  return { bench, verdict: bars.every(({ ok }) => ok) ? 'pass' : 'fail', metrics, ratios, bars };
 }

@@ -1,3 +1,4 @@
+import type { Stack } from '@flexpush/stack';
 import { readFileSync } from 'node:fs';
 
 /** Clock ticks per second of /proc; 100 on every Linux that Node runs on. */
@@ -19,7 +20,7 @@ export function cpuMsOf(pid: number): number | undefined {
 export class CpuMeter {
   private readonly before = new Map<string, { pid: number; ms: number }>();
 
-  constructor(processes: readonly { name: string; pid: number }[]) {
+  constructor(processes: readonly NamedProcess[]) {
     for (const { name, pid } of processes) {
       const ms = cpuMsOf(pid);
       if (ms !== undefined) this.before.set(name, { pid, ms });
@@ -34,4 +35,20 @@ export class CpuMeter {
     }
     return result;
   }
+}
+
+export interface NamedProcess {
+  readonly name: string;
+  readonly pid: number;
+}
+
+/** Everything of a stack that runs, and this process, which plays the rest. */
+export function processesOf(stack: Stack): NamedProcess[] {
+  const run = stack.run();
+  return [
+    ...run.services.map(({ name, pid }) => ({ name, pid })),
+    { name: 'nats', pid: run.nats.pid },
+    { name: 'redis', pid: run.redis.pid },
+    { name: 'load', pid: process.pid },
+  ];
 }
