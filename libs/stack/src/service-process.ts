@@ -51,6 +51,8 @@ export interface ServiceOptions {
   readonly dir?: string;
   /** Started instead of `apps/<kind>/dist/main.js`. */
   readonly entry?: string;
+  /** For node itself, such as `--cpu-prof`. */
+  readonly nodeArgs?: readonly string[] | undefined;
   readonly readyTimeoutMs?: number;
   readonly stopGraceMs?: number;
   readonly onLine?: ((line: string) => void) | undefined;
@@ -94,7 +96,7 @@ export function prepareService(options: ServiceOptions): ServiceProcess {
       name: options.name,
       kind: options.kind,
       command: process.execPath,
-      args: [entry],
+      args: [...(options.nodeArgs ?? []), entry],
       env: { ...inheritedEnvironment(), ...options.env, FLEXPUSH_EXIT_WITH_PARENT: '1' },
       cwd,
       commandPart: entry,

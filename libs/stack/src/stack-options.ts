@@ -52,6 +52,8 @@ export interface StackOptions {
   readonly logLevel?: string;
   /** Where the built program of a kind lies; `apps/<kind>/dist/main.js` by default. */
   readonly entryOf?: (kind: ServiceKind) => string;
+  /** For node itself, of every service, such as `--cpu-prof`. */
+  readonly nodeArgs?: readonly string[];
   /** Restart what dies. On by default. */
   readonly supervise?: boolean;
   readonly readyTimeoutMs?: number;

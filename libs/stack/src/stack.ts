@@ -313,6 +313,7 @@ function prepareServices(
       dir,
       logFile: logIn(dir, service.name),
       entry: (options.entryOf ?? entryOfKind)(service.kind),
+      nodeArgs: options.nodeArgs,
       onLine:
         service.kind === 'sample-receiver' && options.onReceiverLine !== undefined
           ? (line) => options.onReceiverLine?.(line, service.name)
