@@ -3,6 +3,7 @@ import { printJson, printLine, printTable, printVerdict } from '../output';
 import type { BenchResult } from './bench-result';
 import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
+import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 
@@ -35,6 +36,18 @@ const deliver: Bench<DeliverSettings> = {
       .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 2_000)
       .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
   run: runDeliver,
+};
+
+const publish: Bench<PublishSettings> = {
+  name: 'publish',
+  measures: 'published -> folded and committed, no subscriptions, against publish and consume alone',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+      .option('--sessions <n>', 'open chats', parseCount, 2_000)
+      .option('--in-flight <n>', 'publishes that wait for their acknowledgement', parseCount, 256),
+  run: runPublish,
 };
 
 const takeover: Bench<TakeoverSettings> = {
@@ -72,6 +85,7 @@ export function registerBench(program: Command): void {
   const run = bench.command('run').description('Run a bench by its name.');
   for (const parent of [bench, run]) {
     register(parent, deliver);
+    register(parent, publish);
     register(parent, e2e);
     register(parent, takeover);
     register(parent, replay);
@@ -93,7 +107,7 @@ function register<Settings>(parent: Command, { name, measures, withOptions, run 
 }
 
 function list(json: boolean): void {
-  const benches = [deliver, e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
+  const benches = [deliver, publish, e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
   if (json) printJson({ benches });
   else
     printTable(

@@ -1,5 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { shardOf, subjects, type InternalRecord, type PublicRecord } from '@flexpush/contracts';
+import {
+  shardOf,
+  subjects,
+  type InternalRecord,
+  type PublicRecord,
+  type SubscriptionRequest,
+} from '@flexpush/contracts';
 import { waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
 
 /** Publishes that wait for their acknowledgement at once. */
@@ -19,11 +25,11 @@ export class LogFill {
   private constructor(
     private readonly bus: NatsBus,
     private readonly shardCount: number,
-    private readonly provider: string,
+    private readonly provider: string | undefined,
   ) {}
 
-  /** Pushes that leave go to this provider. */
-  static async open(bus: NatsBus, provider: string): Promise<LogFill> {
+  /** Pushes that leave go to this provider; without one nobody asks for pushes. */
+  static async open(bus: NatsBus, provider?: string): Promise<LogFill> {
     return new LogFill(bus, await waitForShardCount(bus), provider);
   }
 
@@ -45,6 +51,17 @@ export class LogFill {
     await Promise.all(this.underWay);
   }
 
+  /** Opens so many chats, an agent in each. Resolves with their ids when the log has acknowledged all. */
+  async openChats(count: number): Promise<string[]> {
+    const run = randomUUID().slice(0, 8);
+    const sessionIds = Array.from({ length: count }, (_, n) => `open-${run}-${n}`);
+    for (const [n, sessionId] of sessionIds.entries())
+      for (const record of this.first({ secureKey: `key-${run}-${n}` }, sessionId).slice(0, 2))
+        await this.append(sessionId, record);
+    await Promise.all(this.underWay);
+    return sessionIds;
+  }
+
   private first(
     { secureKey }: { secureKey: string },
     deviceId: string,
@@ -59,14 +76,7 @@ export class LogFill {
         obfuscatedKey: '',
         nickname: 'Customer',
         userData: {},
-        subscription: {
-          deviceId,
-          deviceType: 'customhttp',
-          notifyRequestor: false,
-          resend: true,
-          provider: this.provider,
-          debug: false,
-        },
+        ...(this.provider === undefined ? {} : { subscription: subscriptionTo(this.provider, deviceId) }),
       },
       { type: 'participant.join', userId: AGENT as never, nickname: 'Agent', participantType: 'Agent' },
       this.refresh(secureKey),
@@ -105,6 +115,17 @@ export class LogFill {
     const [oldest] = this.underWay;
     if (this.underWay.size >= IN_FLIGHT_MAX) await oldest;
   }
+}
+
+function subscriptionTo(provider: string, deviceId: string): SubscriptionRequest {
+  return {
+    deviceId,
+    deviceType: 'customhttp',
+    notifyRequestor: false,
+    resend: true,
+    provider,
+    debug: false,
+  };
 }
 
 function hashOf(secureKey: string): string {
