@@ -5,6 +5,7 @@ import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
 import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
+import { runRest, type RestSettings } from './rest-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 
 interface Bench<Settings> {
@@ -50,6 +51,18 @@ const publish: Bench<PublishSettings> = {
   run: runPublish,
 };
 
+const rest: Bench<RestSettings> = {
+  name: 'rest',
+  measures: 'requests through chat-api, the log and back, against Fastify with one NATS request',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+      .option('--sessions <n>', 'open chats', parseCount, 2_000)
+      .option('--connections <n>', 'connections, each with one request at a time', parseCount, 64),
+  run: runRest,
+};
+
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
@@ -86,6 +99,7 @@ export function registerBench(program: Command): void {
   for (const parent of [bench, run]) {
     register(parent, deliver);
     register(parent, publish);
+    register(parent, rest);
     register(parent, e2e);
     register(parent, takeover);
     register(parent, replay);
@@ -107,7 +121,10 @@ function register<Settings>(parent: Command, { name, measures, withOptions, run 
 }
 
 function list(json: boolean): void {
-  const benches = [deliver, publish, e2e, takeover, replay].map(({ name, measures }) => ({ name, measures }));
+  const benches = [deliver, publish, rest, e2e, takeover, replay].map(({ name, measures }) => ({
+    name,
+    measures,
+  }));
   if (json) printJson({ benches });
   else
     printTable(

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 /** The programs in `processes`. */
-export type BenchProgram = 'receiver' | 'bare-sender' | 'bare-consumer';
+export type BenchProgram = 'receiver' | 'bare-sender' | 'bare-consumer' | 'bare-rest' | 'rest-load';
 
 interface Answer {
   readonly n: number;

@@ -49,6 +49,6 @@ export function processesOf(stack: Stack): NamedProcess[] {
     ...run.services.map(({ name, pid }) => ({ name, pid })),
     { name: 'nats', pid: run.nats.pid },
     { name: 'redis', pid: run.redis.pid },
-    { name: 'load', pid: process.pid },
+    { name: 'bench', pid: process.pid },
   ];
 }
