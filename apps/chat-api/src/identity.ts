@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, createHmac, hash, randomBytes, randomUUID } from 'node:crypto';
 import type { SessionId, UserId } from '@flexpush/contracts';
 
 /** What a new chat is known by. The secure key is the participant's secret (I10). */
@@ -9,12 +9,14 @@ export interface Identity {
 }
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+/** Random or derived bytes that each id is made of. */
+const ID_SOURCE_BYTES = 32;
 const SESSION_ID_PREFIX = '00021';
 const SESSION_ID_RANDOM_CHARS = 11;
 const USER_ID_BYTES = 7;
 const SECURE_KEY_BYTES = 10;
 
-/** The shapes of CONTRACT 1.3 from 32 random or derived bytes per id; 16 of them make the bias of the modulo vanish. */
+/** The shapes of CONTRACT 1.3 from ID_SOURCE_BYTES bytes per id; 16 of them make the bias of the modulo vanish. */
 function identityFrom(bytes: (purpose: string) => Buffer): Identity {
   return {
     sessionId: `${SESSION_ID_PREFIX}${base62(bytes('session'))}` as SessionId,
@@ -35,7 +37,10 @@ function base62(bytes: Buffer): string {
 
 /** A fresh identity for a chat request without an Idempotency-Key. */
 export function randomIdentity(): Identity {
-  return identityFrom(() => randomBytes(32));
+  // One call for all: each has its price.
+  const random = randomBytes(3 * ID_SOURCE_BYTES);
+  let taken = 0;
+  return identityFrom(() => random.subarray(taken, (taken += ID_SOURCE_BYTES)));
 }
 
 /**
@@ -60,7 +65,7 @@ function derive(secret: string, ...parts: string[]): Buffer {
 
 /** The SHA-256 of a secure key, in hex: all that requests carry of it (I10). */
 export function keyHashOf(secureKey: string): string {
-  return createHash('sha256').update(secureKey).digest('hex');
+  return hash('sha256', secureKey, 'hex');
 }
 
 export function randomRecordId(): string {

@@ -50,7 +50,7 @@ export class LogConnection {
     const optionsRead = this.options.optionWatch.open(bus);
     this.fileStore = await FileStore.open(bus);
     const shardCount = await waitForShardCount(bus);
-    const appender = new LogAppender(bus, { writerId: callerId });
+    const appender = new LogAppender(bus);
     const calls = new SessionCalls(appender, { ...this.options.calls, shardCount });
     // Before the first append: the server handles what one connection sends in order, so no reply can be missed.
     bus.subscribe(subjects.reply(callerId), (message) => calls.accept(message.text()));

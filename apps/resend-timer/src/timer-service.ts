@@ -53,7 +53,7 @@ export class TimerService {
     });
     this.bus = bus;
     const shardCount = await waitForShardCount(bus);
-    const appender = new LogAppender(bus, { writerId: nodeId });
+    const appender = new LogAppender(bus);
     const shardLog = await waitFor(() => ShardLog.open(bus));
     const clock = new LogClock(this.clock);
     const claimer = new TimerClaimer({

@@ -164,7 +164,7 @@ beforeAll(async () => {
   bus = await connectBus({ url: nats.url, name: 'spec' });
   redis = connectRedis({ url: redisServer.socketPath });
   store = new StateStore(redis);
-  appender = new LogAppender(bus, { writerId: 'spec' });
+  appender = new LogAppender(bus);
   bus.subscribe(subjects.registryView, (message) => message.respond(JSON.stringify(VIEW)));
   bus.subscribe(subjects.gmsPush('gms-a'), (message) =>
     message.respond(JSON.stringify(answerDispatch(message.text()))),

@@ -92,7 +92,7 @@ export class SessionActor {
       }),
     ]);
     const store = new StateStore(redis);
-    const appender = new LogAppender(bus, { writerId: context.nodeId });
+    const appender = new LogAppender(bus);
     const parts = buildRuntime(context, { bus, leases, letters, snapshots, shardLog, store, appender });
     const feed = new OptionFeed({
       appender,

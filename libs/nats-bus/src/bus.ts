@@ -1,8 +1,9 @@
 import { parseNatsUrl } from '@flexpush/contracts';
 import type { Duplex } from 'node:stream';
 import { coalesceWrites } from './coalesced-writes';
+import { Requests } from './requests';
 import { NotThereError, waitFor } from './waiting';
-import { connect, Events, NatsError, type Msg, type NatsConnection } from 'nats';
+import { connect, Events, type Msg, type NatsConnection } from 'nats';
 
 export interface BusMessage {
   subject: string;
@@ -42,11 +43,14 @@ const decoder = new TextDecoder();
 export class NatsBus implements Bus {
   private up = true;
   private readonly reconnectHandlers = new Set<() => void>();
+  /** For the adapters of this lib. */
+  readonly requests: Requests;
 
   constructor(
     readonly connection: NatsConnection,
     private readonly options: BusOptions = {},
   ) {
+    this.requests = new Requests(connection, (handle) => this.guard(handle));
     this.coalesce();
     void this.watchStatus();
   }
@@ -58,10 +62,10 @@ export class NatsBus implements Bus {
 
   async request(subject: string, payload: string, options: { timeoutMs: number }): Promise<BusAnswer> {
     try {
-      const answer = await this.connection.request(subject, payload, { timeout: options.timeoutMs });
-      return { kind: 'answer', text: answer.string() };
-    } catch (error) {
-      if (error instanceof NatsError && error.code === '503') return { kind: 'no-responders' };
+      const answer = await this.requests.send(subject, payload, options);
+      return answer.kind === 'answer' ? { kind: 'answer', text: answer.message.string() } : answer;
+    } catch {
+      // It could not be sent, so nobody will answer.
       return { kind: 'timeout' };
     }
   }
@@ -136,6 +140,7 @@ export class NatsBus implements Bus {
       if (status.type === Events.Disconnect || status.type === Events.Reconnect) onStatus?.(status.type);
     }
     this.up = false;
+    this.requests.close();
   }
 }
 

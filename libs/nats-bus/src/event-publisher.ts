@@ -1,7 +1,7 @@
 import { BOUNDS, publicRecordSchema, shardOf, subjects, type PublicRecord } from '@flexpush/contracts';
 import { randomUUID } from 'node:crypto';
 import { connectBus, type NatsBus } from './bus';
-import { refusal } from './log-appender';
+import { storeMessage } from './store-message';
 import { waitForShardCount } from './streams';
 import { NotThereError } from './waiting';
 
@@ -58,14 +58,11 @@ export class EventPublisher {
     if (Buffer.byteLength(payload) > BOUNDS.recordBytes)
       return { kind: 'invalid', problems: [`event: larger than ${BOUNDS.recordBytes} bytes`] };
     const subject = subjects.logPublic(shardOf(event.sessionId, this.shardCount));
-    try {
-      const ack = await this.bus.connection
-        .jetstream()
-        .publish(subject, payload, { msgID: id, timeout: PUBLISH_TIMEOUT_MS });
-      return { kind: 'stored', id, seq: ack.seq, duplicate: ack.duplicate };
-    } catch (error) {
-      return { kind: 'refused', id, reason: refusal(error) };
-    }
+    const result = await storeMessage(this.bus, subject, payload, {
+      messageId: id,
+      timeoutMs: PUBLISH_TIMEOUT_MS,
+    });
+    return { id, ...result };
   }
 
   async close(): Promise<void> {

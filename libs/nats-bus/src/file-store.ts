@@ -2,7 +2,7 @@ import { FILE_BUCKET, parseJson } from '@flexpush/contracts';
 import { AckPolicy, DeliverPolicy, headers, nanos, NatsError, type JetStreamManager } from 'nats';
 import { createHash, randomBytes } from 'node:crypto';
 import type { NatsBus } from './bus';
-import { refusal } from './log-appender';
+import { refusal } from './store-message';
 
 /** What became of a file: `full` when the store takes no more, `away` when it does not answer or is not there. */
 export type StoreResult =

@@ -24,7 +24,7 @@ describe('LogAppender', () => {
       logBytesMax: LOG_BYTES_MAX,
       logAgeMaxMs: 3_600_000,
     });
-    appender = new LogAppender(bus, { writerId: 'test' });
+    appender = new LogAppender(bus);
   });
   afterEach(async () => {
     await bus.close();
@@ -136,15 +136,12 @@ describe('LogAppender', () => {
     expect(settled).toBe(300);
   });
 
-  it('stores the same record again when asked to, for its message has a fresh id', async () => {
+  it('stores the same record again when asked to', async () => {
     const results = [await appender.append(5, record(1)), await appender.append(5, record(1))];
     expect(results).toEqual([
       { kind: 'appended', seq: 1 },
       { kind: 'appended', seq: 2 },
     ]);
-    // Another process of the same name does not take the ids of its predecessor.
-    const successor = new LogAppender(bus, { writerId: 'test' });
-    expect(await successor.append(5, record(1))).toEqual({ kind: 'appended', seq: 3 });
   });
 
   it('is refused by a full log, which forgets nothing, and says so to each record of a pack', async () => {
@@ -178,7 +175,7 @@ describe('LogAppender', () => {
   it('is refused when its connection is closed', async () => {
     const other = await connectBus({ url: nats.url, name: 'other' });
     await other.close();
-    expect(await new LogAppender(other, { writerId: 'other' }).append(1, record(1))).toMatchObject({
+    expect(await new LogAppender(other).append(1, record(1))).toMatchObject({
       kind: 'refused',
       retryable: true,
     });

@@ -1,6 +1,6 @@
 import { BOUNDS, subjects, type LogRecord } from '@flexpush/contracts';
-import { NatsError } from 'nats';
 import type { NatsBus } from './bus';
+import { storeMessage } from './store-message';
 
 export type AppendResult =
   { kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean };
@@ -29,22 +29,15 @@ const PUBLISH_TIMEOUT_MS = 5_000;
  * A1. Per shard one message is outstanding at a time, so records are stored in the order of the calls.
  * A2. What waits meanwhile travels together in the next message; nothing lingers to be packed.
  * A3. At most WAITING_RECORDS_MAX records of WAITING_BYTES_MAX bytes wait; more are refused as `busy`.
- * A4. Every message has a fresh Nats-Msg-Id: appending the same record again stores it again, and the fold knows it by
- *     its record id.
+ * A4. A message has no Nats-Msg-Id: appending the same record again stores it again, and the fold knows it by its record
+ *     id.
  */
 export class LogAppender {
   private readonly lanes = new Map<number, Lane>();
   private waitingCount = 0;
   private waitingBytes = 0;
-  private messageCount = 0;
-  private readonly messageIdPrefix: string;
 
-  constructor(
-    private readonly bus: NatsBus,
-    options: { writerId: string },
-  ) {
-    this.messageIdPrefix = `${options.writerId}-${process.hrtime.bigint().toString(36)}`;
-  }
+  constructor(private readonly bus: NatsBus) {}
 
   /** Resolves when the log has stored the record, or says why not. A `timeout` may have been stored all the same. */
   append(shard: number, record: LogRecord): Promise<AppendResult> {
@@ -85,15 +78,10 @@ export class LogAppender {
   private async publish(shard: number, pack: Waiting[]): Promise<AppendResult> {
     const payload =
       pack.length === 1 ? (pack[0] as Waiting).json : `[${pack.map(({ json }) => json).join(',')}]`;
-    try {
-      const ack = await this.bus.connection.jetstream().publish(subjects.logInternal(shard), payload, {
-        msgID: `${this.messageIdPrefix}-${this.messageCount++}`,
-        timeout: PUBLISH_TIMEOUT_MS,
-      });
-      return { kind: 'appended', seq: ack.seq };
-    } catch (error) {
-      return { kind: 'refused', reason: refusal(error), retryable: true };
-    }
+    const result = await storeMessage(this.bus, subjects.logInternal(shard), payload, {
+      timeoutMs: PUBLISH_TIMEOUT_MS,
+    });
+    return result.kind === 'stored' ? { kind: 'appended', seq: result.seq } : { ...result, retryable: true };
   }
 }
 
@@ -107,12 +95,4 @@ function takePack(waiting: Waiting[]): Waiting[] {
     count++;
   }
   return waiting.splice(0, count);
-}
-
-/** The server's reason in a word or sentence. */
-export function refusal(error: unknown): string {
-  if (!(error instanceof NatsError)) return error instanceof Error ? error.message : String(error);
-  if (error.api_error) return error.api_error.description;
-  if (error.code === '503') return 'log-away';
-  return error.code === 'TIMEOUT' ? 'timeout' : error.code;
 }

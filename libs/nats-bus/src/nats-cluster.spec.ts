@@ -110,7 +110,7 @@ describe('a JetStream cluster of three servers, one of which dies and stays away
     readers = await Promise.all(SHARDS.map((shard) => log.read({ shard, fromSeq: 1, queueMax: 64 })));
     const followed = readers.map(follow);
     stores = await Promise.all(Array.from({ length: WATCHES }, () => openOptionStore(bus)));
-    const appender = new LogAppender(first, { writerId: 'spec' });
+    const appender = new LogAppender(first);
     await Promise.all(SHARDS.map((shard) => appendSurely(appender, shard, 1)));
     await Promise.all(followed.map((one) => one.until('r1')));
     await victim.kill();
