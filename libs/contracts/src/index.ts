@@ -16,7 +16,7 @@ export * from './redaction';
 export * from './redis-url';
 export * from './subjects';
 export * from './user-data';
-export { localizationProblem } from './option-problems';
+export { apnsKeyProblem, localizationProblem } from './option-problems';
 export {
   apnsArguments,
   PUSH_BODY_CHARS,

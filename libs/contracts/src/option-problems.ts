@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { parseJson } from './parse-json';
 
 /** Checks of option values beyond their type. Each says in words what the value must be, never what stood there. */
@@ -9,6 +10,24 @@ export function pemProblem(kind: 'CERTIFICATE' | 'PRIVATE KEY') {
   );
   return (value: string): string | undefined =>
     block.test(value) && !value.includes('ENCRYPTED') ? undefined : `PEM text with a ${kind}`;
+}
+
+/** Apple signs with P-256 only; with another key APNs refuses every push, and nothing tells it before the first one. */
+export function apnsKeyProblem(value: string): string | undefined {
+  return (
+    pemProblem('PRIVATE KEY')(value) ??
+    (isP256(value) ? undefined : 'a private key of the curve P-256, as in the .p8 file that Apple gives')
+  );
+}
+
+function isP256(key: string): boolean {
+  try {
+    const { asymmetricKeyType, asymmetricKeyDetails } = createPrivateKey(key);
+    return asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1';
+  } catch {
+    // OpenSSL's words may hold parts of the key.
+    return false;
+  }
 }
 
 export function jsonObjectProblem(value: string): string | undefined {

@@ -1,8 +1,21 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { checkOption, describeRange, findOption } from './options';
 import { pushOptions } from './options-push';
 
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 const KEY = '-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n';
+/** As in a .p8 file, of a curve. */
+const ecKey = (namedCurve: string) =>
+  generateKeyPairSync('ec', {
+    namedCurve,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  }).privateKey;
+const rsaKey = generateKeyPairSync('rsa', {
+  modulusLength: 2_048,
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+}).privateKey;
 const SIGNING_KEY = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
 const ACCOUNT = JSON.stringify({ client_email: 'a@b.test', private_key: KEY, project_id: 'p' });
 
@@ -100,4 +113,22 @@ it('what was refused of a secret does not show', () => {
     expect([name, type.kind, checked.kind]).toEqual([name, 'secret', 'refused']);
     expect(JSON.stringify({ ...checked, spec: undefined })).not.toContain('hunter2');
   }
+});
+
+describe.each(['apple.key', 'debug.apple.key'])('%s', (name) => {
+  it('takes a key of the curve that Apple uses', () => {
+    expect(checkOption('push', name, ecKey('P-256'))).toMatchObject({ kind: 'ok' });
+  });
+
+  it.each([
+    { what: 'a P-384 key', value: ecKey('P-384'), is: 'a private key of the curve P-256' },
+    { what: 'an RSA key', value: rsaKey, is: 'a private key of the curve P-256' },
+    { what: 'PEM that holds no key', value: KEY, is: 'a private key of the curve P-256' },
+    { what: 'no PEM', value: 'key', is: 'PEM text with a PRIVATE KEY' },
+  ])('refuses $what, and says what it must be but not what it was', ({ value, is }) => {
+    const check = checkOption('push.provider.shop', name, value);
+    const reason = check.kind === 'refused' ? check.reason : '';
+    expect(reason).toContain(`push.provider.shop/${name}: the value is not valid; it must be ${is}`);
+    expect(reason).not.toContain('MI');
+  });
 });

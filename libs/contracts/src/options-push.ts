@@ -1,4 +1,10 @@
-import { jsonObjectProblem, localizationProblem, pemProblem, webhookSecretProblem } from './option-problems';
+import {
+  apnsKeyProblem,
+  jsonObjectProblem,
+  localizationProblem,
+  pemProblem,
+  webhookSecretProblem,
+} from './option-problems';
 import type { OptionSpec, OptionType } from './option-spec';
 import { deviceTypes } from './records';
 
@@ -170,8 +176,8 @@ const apple: readonly ProviderOption[] = [
   {
     name: 'key',
     type: secret(TEXT_CHARS),
-    problem: pemProblem('PRIVATE KEY'),
-    meaning: 'The signing key of APNs, the content of the .p8 file.',
+    problem: apnsKeyProblem,
+    meaning: 'The signing key of APNs, the content of the .p8 file (a PEM key of the curve P-256).',
   },
   { name: 'key-id', type: text(32), problem: tokenProblem, meaning: 'The id of apple.key.' },
   { name: 'team-id', type: text(32), problem: tokenProblem, meaning: 'The id of the Apple developer team.' },

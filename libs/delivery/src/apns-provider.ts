@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
-import { listOf, parseJson, type ApnsArgument, type OptionValues, type PushJob } from '@flexpush/contracts';
-import { ApnsToken, isApnsKey, type ApnsCredentials } from './apns-token';
-import { TOKEN_SOURCES_MAX } from './bounds';
+import {
+  apnsKeyProblem,
+  listOf,
+  parseJson,
+  type ApnsArgument,
+  type OptionValues,
+  type PushJob,
+} from '@flexpush/contracts';
+import { ApnsToken, type ApnsCredentials } from './apns-token';
 import { destinationOf, type HttpConnection } from './connection';
 import type { JobResult } from './delivery-job';
 import type { Channel, HttpPost, PostOutcome } from './http-channel';
@@ -15,6 +21,7 @@ import {
   type ProviderOptions,
 } from './provider-options';
 import { TextBook } from './push-texts';
+import { TokenBook } from './token-book';
 
 const APNS_ENDPOINT = 'https://api.push.apple.com';
 
@@ -44,25 +51,17 @@ export interface ApnsParts {
  * (CONTRACT 6 #25).
  */
 export function createApnsProvider(parts: ApnsParts): Provider<ApnsTarget> {
-  const tokens = new Map<string, ApnsToken>();
+  const tokens = new TokenBook<ApnsToken>();
   return {
     deviceType: 'ios',
     target: apnsTarget,
     request: (job, { target }) => apnsPost(job, target),
-    open: (target) => new TokenChannel(parts.openHttp2(target.connection), tokenOf(tokens, target, parts)),
+    open({ destination, connection, credentials }) {
+      const token = tokens.of(destination, () => new ApnsToken(credentials, parts.nowMs));
+      return new TokenChannel(parts.openHttp2(connection), token);
+    },
     judge: judgeApns,
   };
-}
-
-/** Kept over the life of a channel: APNs refuses a new token within 20 minutes of the last one. */
-function tokenOf(tokens: Map<string, ApnsToken>, target: ApnsTarget, parts: ApnsParts): ApnsToken {
-  const known = tokens.get(target.destination);
-  if (known !== undefined) return known;
-  // Older ones belong to settings that have changed.
-  if (tokens.size >= TOKEN_SOURCES_MAX) tokens.clear();
-  const token = new ApnsToken(target.credentials, parts.nowMs);
-  tokens.set(target.destination, token);
-  return token;
 }
 
 function apnsTarget(values: OptionValues, wanted: Wanted): ApnsTarget | NoTarget {
@@ -71,7 +70,7 @@ function apnsTarget(values: OptionValues, wanted: Wanted): ApnsTarget | NoTarget
   if (isNoTarget(options)) return options;
   const credentials = credentialsOf(options);
   if (credentials === undefined) return noTarget('no-credentials-configured');
-  if (!isApnsKey(credentials.key)) return noTarget('credentials-not-usable');
+  if (apnsKeyProblem(credentials.key) !== undefined) return noTarget('credentials-not-usable');
   const topic = options.read('apple.topic');
   if (topic === undefined) return noTarget('no-topic-configured');
   const url = parsedUrl(options.read('apple.endpoint') ?? APNS_ENDPOINT);

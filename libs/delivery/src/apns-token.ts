@@ -1,4 +1,3 @@
-import { createPrivateKey } from 'node:crypto';
 import { sign } from 'jws';
 
 export interface ApnsCredentials {
@@ -38,17 +37,6 @@ export class ApnsToken {
   refuse(token: string): void {
     if (this.current?.token !== token) return;
     if (this.nowMs() - this.current.signedAtMs >= APNS_TOKEN_AGE_MIN_MS) this.current = undefined;
-  }
-}
-
-/** Whether APNs could take tokens of this key: P-256, as in every .p8 file. */
-export function isApnsKey(key: string): boolean {
-  try {
-    const { asymmetricKeyType, asymmetricKeyDetails } = createPrivateKey(key);
-    return asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1';
-  } catch {
-    // OpenSSL's words may hold parts of the key.
-    return false;
   }
 }
 

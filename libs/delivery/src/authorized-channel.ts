@@ -1,3 +1,4 @@
+import { tellBehind } from './exchanges';
 import type { Channel, HttpPost, PostOutcome } from './http-channel';
 import type { TokenSource } from './token-source';
 
@@ -14,23 +15,20 @@ export class AuthorizedChannel implements Channel {
   ) {}
 
   post(post: HttpPost, done: (outcome: PostOutcome) => void): void {
-    let posting = true;
-    const later = (outcome: PostOutcome) => {
-      if (posting) queueMicrotask(() => done(outcome));
-      else done(outcome);
-    };
-    this.tokens.take((answer) => {
-      if (answer.kind === 'failed') {
-        later({ kind: 'unreached', cause: 'authorization', code: answer.code });
-        return;
-      }
-      const headers = [...post.headers, 'authorization', `Bearer ${answer.token}`];
-      this.inner.post({ ...post, headers }, (outcome) => {
-        if (outcome.kind === 'answered' && outcome.status === UNAUTHORIZED) this.tokens.refuse(answer.token);
-        later(outcome);
-      });
-    });
-    posting = false;
+    tellBehind(done, (tell) =>
+      this.tokens.take((answer) => {
+        if (answer.kind === 'failed') {
+          tell({ kind: 'unreached', cause: 'authorization', code: answer.code });
+          return;
+        }
+        const headers = [...post.headers, 'authorization', `Bearer ${answer.token}`];
+        this.inner.post({ ...post, headers }, (outcome) => {
+          if (outcome.kind === 'answered' && outcome.status === UNAUTHORIZED)
+            this.tokens.refuse(answer.token);
+          tell(outcome);
+        });
+      }),
+    );
   }
 
   sweep(nowMs: number): void {

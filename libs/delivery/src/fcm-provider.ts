@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { parseJson, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { AuthorizedChannel } from './authorized-channel';
-import { TOKEN_SOURCES_MAX } from './bounds';
 import { destinationOf } from './connection';
 import type { JobResult } from './delivery-job';
 import { fetchGoogleToken, type ServiceAccount } from './google-token';
@@ -9,6 +8,7 @@ import type { PostOutcome } from './http-channel';
 import type { NoTarget, Provider, Target, Wanted } from './provider';
 import { connectionOf, isNoTarget, parsedUrl, providerOptions } from './provider-options';
 import { TextBook } from './push-texts';
+import { TokenBook } from './token-book';
 import { TokenSource } from './token-source';
 
 const FCM_ENDPOINT = 'https://fcm.googleapis.com';
@@ -32,7 +32,7 @@ export interface FcmParts {
  * which chat, never what was said (CONTRACT 6 #25).
  */
 export function createFcmProvider(parts: FcmParts): Provider<FcmTarget> {
-  const sources = new Map<string, TokenSource>();
+  const sources = new TokenBook<TokenSource>();
   return {
     deviceType: 'fcm',
     target: fcmTarget,
@@ -43,27 +43,19 @@ export function createFcmProvider(parts: FcmParts): Provider<FcmTarget> {
       keepsAnswer: true,
     }),
     open(target, openHttp) {
-      return new AuthorizedChannel(openHttp(), sourceOf(sources, target, parts));
+      const source = sources.of(target.destination, () => tokenSource(target, parts));
+      return new AuthorizedChannel(openHttp(), source);
     },
     judge: judgeFcm,
   };
 }
 
-/** Kept over the life of a channel, which ends when it is idle, so that a quiet node does not fetch a token per push. */
-function sourceOf(sources: Map<string, TokenSource>, target: FcmTarget, parts: FcmParts): TokenSource {
-  const known = sources.get(target.destination);
-  if (known !== undefined) return known;
-  // Older ones belong to settings that have changed; a channel that still uses one keeps it.
-  if (sources.size >= TOKEN_SOURCES_MAX) sources.clear();
-  const { account, connection } = target;
-  const source = new TokenSource({
+function tokenSource({ account, connection, destination }: FcmTarget, parts: FcmParts): TokenSource {
+  return new TokenSource({
     fetch: () => fetchGoogleToken(account, connection),
     nowMs: parts.nowMs,
-    onFailure: (failure) =>
-      parts.log.warn({ destination: target.destination, ...failure }, 'fcm.token-not-fetched'),
+    onFailure: (failure) => parts.log.warn({ destination, ...failure }, 'fcm.token-not-fetched'),
   });
-  sources.set(target.destination, source);
-  return source;
 }
 
 function fcmTarget(values: OptionValues, wanted: Wanted): FcmTarget | NoTarget {

@@ -2,6 +2,7 @@ import { Pool, ProxyAgent, type Dispatcher } from 'undici';
 import { AnswerReader } from './answer';
 import { CONNECTION_IDLE_MAX_MS } from './bounds';
 import type { HttpConnection } from './connection';
+import { Exchanges, type OpenExchange } from './exchanges';
 
 export interface HttpPost {
   path: string;
@@ -46,7 +47,7 @@ export interface HttpChannelOptions {
 export class HttpChannel implements Channel {
   private readonly dispatcher: Dispatcher;
   private readonly origin: string;
-  private readonly exchanges = new Set<Exchange>();
+  private readonly exchanges: Exchanges<Exchange>;
 
   constructor(
     to: string | HttpConnection,
@@ -55,29 +56,21 @@ export class HttpChannel implements Channel {
     const connection = typeof to === 'string' ? { origin: to } : to;
     this.origin = connection.origin;
     this.dispatcher = openDispatcher(connection, options);
+    this.exchanges = new Exchanges(options.exchangeTimeoutMs);
   }
 
   post(post: HttpPost, done: (outcome: PostOutcome) => void): void {
-    let posting = true;
-    const exchange = new Exchange(this.options.nowMs(), post.keepsAnswer === true, (outcome) => {
-      this.exchanges.delete(exchange);
-      // undici refuses a bad request before `dispatch` returns, when the caller has not yet noted the post.
-      if (posting) queueMicrotask(() => done(outcome));
-      else done(outcome);
-    });
-    this.exchanges.add(exchange);
     const { origin } = this;
-    const { path, headers, body } = post;
-    this.dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, exchange);
-    posting = false;
+    const { path, headers, body, keepsAnswer = false } = post;
+    this.exchanges.start(done, {
+      make: (tell) => new Exchange(this.options.nowMs(), keepsAnswer, tell),
+      // undici refuses a bad request before `dispatch` returns.
+      send: (exchange) => this.dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, exchange),
+    });
   }
 
   sweep(nowMs: number): void {
-    for (const exchange of this.exchanges) {
-      // They stand in the order of their start.
-      if (nowMs - exchange.startedAtMs < this.options.exchangeTimeoutMs) return;
-      exchange.giveUp();
-    }
+    this.exchanges.sweep(nowMs);
   }
 
   /** Ends at once what is still under way. */
@@ -118,7 +111,7 @@ class ExchangeTimeoutError extends Error {
 }
 
 /** One POST and its answer; most bodies are read only to free the connection. */
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements Dispatcher.DispatchHandler, OpenExchange {
   private controller: Dispatcher.DispatchController | undefined;
   private readonly answer: AnswerReader;
 

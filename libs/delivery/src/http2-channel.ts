@@ -1,6 +1,7 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { AnswerReader } from './answer';
 import type { HttpConnection } from './connection';
+import { Exchanges, type OpenExchange } from './exchanges';
 import type { Channel, HttpChannelOptions, HttpPost, PostOutcome } from './http-channel';
 
 const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants;
@@ -22,32 +23,25 @@ export type Http2ChannelOptions = Pick<
 export class Http2Channel implements Channel {
   private session: ClientHttp2Session | undefined;
   private readonly sessions = new Set<ClientHttp2Session>();
-  private readonly exchanges = new Set<StreamExchange>();
+  private readonly exchanges: Exchanges<StreamExchange>;
   private closed = false;
 
   constructor(
     private readonly connection: HttpConnection,
     private readonly options: Http2ChannelOptions,
-  ) {}
+  ) {
+    this.exchanges = new Exchanges(options.exchangeTimeoutMs);
+  }
 
   post(post: HttpPost, done: (outcome: PostOutcome) => void): void {
-    let posting = true;
-    const exchange = new StreamExchange(this.options.nowMs(), post.keepsAnswer === true, (outcome) => {
-      this.exchanges.delete(exchange);
-      if (posting) queueMicrotask(() => done(outcome));
-      else done(outcome);
+    this.exchanges.start(done, {
+      make: (tell) => new StreamExchange(this.options.nowMs(), post.keepsAnswer === true, tell),
+      send: (exchange) => this.send(post, exchange, true),
     });
-    this.exchanges.add(exchange);
-    this.send(post, exchange, true);
-    posting = false;
   }
 
   sweep(nowMs: number): void {
-    for (const exchange of this.exchanges) {
-      // They stand in the order of their start.
-      if (nowMs - exchange.startedAtMs < this.options.exchangeTimeoutMs) return;
-      exchange.giveUp('EXCHANGE_TIMEOUT');
-    }
+    this.exchanges.sweep(nowMs);
   }
 
   /** Ends at once what is still under way. */
@@ -153,7 +147,7 @@ interface StreamEnds {
 }
 
 /** One post and its answer, on one stream at a time. */
-class StreamExchange {
+class StreamExchange implements OpenExchange {
   private stream: ClientHttp2Stream | undefined;
   private readonly answer: AnswerReader;
 
@@ -184,7 +178,7 @@ class StreamExchange {
   }
 
   /** Ends it from our side. */
-  giveUp(code: string): void {
+  giveUp(code = 'EXCHANGE_TIMEOUT'): void {
     if (this.answer.status === undefined) this.fail({ cause: 'timeout', code });
     this.stream?.close(NGHTTP2_CANCEL);
   }
