@@ -127,7 +127,11 @@ describe('record schemas', () => {
     { name: 'a session id that is no token', type: 'message.send', change: { sessionId: 'a.b' } },
     { name: 'a text too long', type: 'message.send', change: { text: 'x'.repeat(BOUNDS.textChars + 1) } },
     { name: 'a preview too long', type: 'typing.start', change: { text: 'x'.repeat(BOUNDS.textChars + 1) } },
-    { name: 'a url too long', type: 'url.push', change: { url: 'x'.repeat(BOUNDS.urlChars + 1) } },
+    {
+      name: 'a url too long',
+      type: 'url.push',
+      change: { url: `https://a.test/${'x'.repeat(BOUNDS.urlChars)}` },
+    },
     {
       name: 'a nickname too long',
       type: 'participant.join',
@@ -171,6 +175,53 @@ describe('record schemas', () => {
       expect(internalRecordSchema.safeParse(value).success).toBe(false);
     },
   );
+});
+
+describe('a URL that agents push', () => {
+  const pushed = (url: string) =>
+    isTaken(publicRecordSchema, { type: 'url.push', ...publicRecords['url.push'], url });
+
+  it.each([
+    'https://example.org',
+    'HTTP://example.org:8080/a?b=c&d#e',
+    'https://www.example.org/ä?b=c&d',
+    'https://[::1]/',
+    `https://example.org/${'x'.repeat(BOUNDS.urlChars - 'https://example.org/'.length)}`,
+  ])('may be %s', (url) => {
+    expect(pushed(url)).toBe(true);
+  });
+
+  it.each([
+    'javascript:alert(1)',
+    ' https://example.org',
+    'java\tscript:alert(1)',
+    'https://exa\nmple.org',
+    'data:text/html,x',
+    'file:///etc/passwd',
+    'ftp://example.org/a',
+    'www.example.org',
+    '//example.org/a',
+    '/orders/17',
+    'https:example.org',
+    'https://',
+    'https://example.org:port/',
+    'javascript:https://example.org',
+    'javascript:x\nhttps://example.org',
+  ])('may not be %j', (url) => {
+    expect(pushed(url)).toBe(false);
+  });
+
+  it('is called an absolute http or https URL, once', () => {
+    const record = { type: 'url.push', ...publicRecords['url.push'], url: 'javascript:alert(1)' };
+    expect(publicRecordSchema.safeParse(record).error?.issues.map(({ message }) => message)).toEqual([
+      'must be an absolute http or https URL',
+    ]);
+  });
+
+  it('may still be what customers write, where the contract says no more than a URL', () => {
+    const record = { type: 'request.pushUrl', ...internalRecords['request.pushUrl'], url: 'www.example.org' };
+    expect(isTaken(internalRecordSchema, record)).toBe(true);
+  });
 });
 
 describe('user data', () => {

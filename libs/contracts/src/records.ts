@@ -7,9 +7,16 @@ import { BOUNDS } from './bounds';
  * internal ones only from our own services. One log message holds one record or an array of them.
  */
 
+const WEB_URL_WORDS = 'must be an absolute http or https URL';
 const nickname = z.string().min(1).max(BOUNDS.nicknameChars);
 const text = z.string().max(BOUNDS.textChars);
 const url = z.string().min(1).max(BOUNDS.urlChars);
+/** What agents push is opened by customers' browsers: no scripts, no local files, nothing that a page would complete. */
+const webUrl = z
+  .string()
+  .max(BOUNDS.urlChars, { abort: true })
+  .regex(/^[hH][tT][tT][pP][sS]?:\/\/\S+$/, { error: WEB_URL_WORDS, abort: true })
+  .refine((text) => URL.canParse(text), WEB_URL_WORDS);
 const fileId = z.string().regex(TOKEN_PATTERN, 'must be 1-64 letters, digits, "_" or "-"');
 const position = z.number().int().min(0);
 export const userDataSchema = z
@@ -82,7 +89,7 @@ export const publicRecordSchema = z.discriminatedUnion('type', [
     ...envelope,
     type: z.literal('url.push'),
     userId: userIdSchema,
-    url,
+    url: webUrl,
   }),
   /** A file that the agent side has put into the file store under this id. */
   z.strictObject({ ...envelope, type: z.literal('file.upload'), userId: userIdSchema, file: fileSchema }),
