@@ -15,6 +15,7 @@ import {
   type RedisFacts,
   type ShardFacts,
 } from '@flexpush/redis-store';
+import { within } from '../within';
 import type { DoctorFacts, LeaseFact, Reached, ShardFact, SystemFacts } from './facts';
 import { listen } from './listen';
 import { readServers } from './servers';
@@ -178,15 +179,6 @@ function shardFactOf(stored: ShardFacts, ends: LogEnds): ShardFact {
   const isOtherLog = checkpoint !== undefined && checkpoint.createdAt !== ends.createdAt;
   const fold = isOtherLog ? 'unknown' : foldedTo < lastSeq ? 'behind' : 'up-to-date';
   return { shard, fold, earliestDueAtMs, unsettled, isHeld };
-}
-
-/** The value, or undefined when it does not come in time or what was asked fails: the look goes on without it. */
-async function within<T>(timeoutMs: number, value: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), timeoutMs);
-  });
-  return Promise.race([value.catch(() => undefined), tooLate]).finally(() => clearTimeout(timer));
 }
 
 function reasonOf(error: unknown): string {

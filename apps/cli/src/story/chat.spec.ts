@@ -258,7 +258,7 @@ describe('Publish', () => {
     expect(JSON.parse(again.stdout)).toMatchObject({ kind: 'stored', duplicate: true });
     const wrong = await story.cli('publish', chat.chatId, 'message.send', '--user', 'agent-7');
     expect(wrong.code).toBe(1);
-    expect(wrong.stderr).toMatch(/text/);
+    expect(wrong.stderr).toContain('message.send needs --text');
     expect((await chat.refresh()).messages).toHaveLength(2);
   });
 });
