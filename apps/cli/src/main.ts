@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { commands } from './commands';
 import { wantsDebug } from './config';
 import { paint, printJsonFailure } from './output';
+import { plainMessage } from './plain-error';
 
 function buildProgram(): Command {
   const program = new Command('flexpush')
@@ -18,7 +19,7 @@ let failure = 'the command line was not understood; see --help';
 
 /** Whatever a command throws ends here, as one clear message and exit code 1. */
 function reportFailure(error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = plainMessage(error);
   failure = message;
   process.stderr.write(`${paint('red', 'error:', process.stderr)} ${message}\n`);
   if (wantsDebug() && error instanceof Error) process.stderr.write(`${error.stack}\n`);

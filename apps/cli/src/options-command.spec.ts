@@ -1,9 +1,11 @@
+import { optionCatalogue } from '@flexpush/contracts';
 import { ensureStreams, connectBus } from '@flexpush/nats-bus';
 import { startTestNats, temporaryFolder, type TestNats } from '@flexpush/testkit';
 import { Command } from 'commander';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { registerOptions } from './options-command';
+import { plainMessage } from './plain-error';
 
 const SIGNING_KEY = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const folder = temporaryFolder('options');
@@ -85,4 +87,112 @@ it('wants either a value or a file', async () => {
   await expect(options('set', 'push', 'fcm.title', 'a', '--file', 'b')).rejects.toThrow(
     'either a value or --file',
   );
+});
+
+it('names a file that is not there, for a value and for an import', async () => {
+  const missing = join(folder, 'none.pem');
+  for (const args of [
+    ['set', 'push', 'customhttp.ca', '--file', missing],
+    ['import', missing],
+  ])
+    expect(plainMessage(await options(...args).catch((error: unknown) => error))).toBe(
+      `there is no ${missing}; check the path`,
+    );
+});
+
+it.each([
+  {
+    name: 'a number of seconds',
+    at: ['settings', 'flex-push-resend-delay'],
+    value: '30',
+    says: 'settings/flex-push-resend-delay = 15 seconds (the default)',
+  },
+  {
+    name: 'a number without a unit',
+    at: ['settings', 'flex-push-resend-attempts'],
+    value: '3',
+    says: 'settings/flex-push-resend-attempts = 10 (the default)',
+  },
+  {
+    name: 'a list',
+    at: ['settings', 'flex-push-content'],
+    value: 'app-dbid',
+    says: 'settings/flex-push-content = session-id, user-id (the default)',
+  },
+  {
+    name: 'a boolean',
+    at: ['settings', 'flex-push-on-join'],
+    value: 'true',
+    says: 'settings/flex-push-on-join = false (the default)',
+  },
+  {
+    name: 'one without a default',
+    at: ['push', 'apple.sound'],
+    value: 'default',
+    says: 'push/apple.sound is not set, and has no default\nSound of notifications, such as default; none when not set.',
+  },
+])('unset says what holds now: $name', async ({ at, value, says }) => {
+  await options('set', ...at, value);
+  expect(await options('unset', ...at)).toBe(`${says}\n`);
+});
+
+it('unset and get say which section a value comes from, and never a secret', async () => {
+  const at = ['chat.support', 'push_notification_include_payload'];
+  await options('set', 'chat', 'push_notification_include_payload', 'false');
+  await options('set', ...at, 'true');
+  expect(await options('get', ...at)).toBe('true\n');
+  expect(await options('unset', ...at)).toBe(`${at.join('/')} = false (from section chat)\n`);
+  expect(await options('get', ...at)).toBe('false\n');
+  expect(JSON.parse(await options('get', ...at, '--json'))).toMatchObject({ isSet: false, source: 'chat' });
+
+  const file = join(folder, 'shop-key');
+  writeFileSync(file, SIGNING_KEY);
+  for (const section of ['push', 'push.provider.shop'])
+    await options('set', section, 'customhttp.signing-key', '--file', file);
+  expect(await options('unset', 'push.provider.shop', 'customhttp.signing-key')).toBe(
+    'push.provider.shop/customhttp.signing-key = (set, hidden) (from section push)\n',
+  );
+  expect(JSON.parse(await options('unset', 'push', 'customhttp.signing-key', '--json'))).toEqual({
+    section: 'push',
+    name: 'customhttp.signing-key',
+    value: null,
+    source: null,
+  });
+});
+
+describe('the list', () => {
+  const { isTTY, columns } = process.stdout;
+  afterEach(() => Object.assign(process.stdout, { isTTY, columns }));
+
+  it.each([80, 100, 120, 200])('fits into a terminal of %i characters, names in whole', async (width) => {
+    Object.assign(process.stdout, { isTTY: true, columns: width });
+    const lines = (await options('list'))
+      .replace(/\u001b\[\d+m/g, '')
+      .trimEnd()
+      .split('\n');
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(width);
+    expect(lines.some((line) => line.endsWith('…'))).toBe(true);
+    expect(lines[0]).toMatch(width === 200 ? /RANGE +MEANING$/ : /^SECTION +NAME +VALUE .*MEANING$/);
+    for (const { name } of optionCatalogue) expect(lines.some((line) => line.includes(name))).toBe(true);
+  });
+
+  it('is whole in a pipe', async () => {
+    const text = await options('list');
+    for (const { meaning } of optionCatalogue) expect(text).toContain(meaning);
+  });
+});
+
+it('show tells all of one option, wherever it is set', async () => {
+  await options('set', 'push', 'apple.sound', 'bell');
+  await options('set', 'push.provider.shop', 'apple.sound', 'till');
+  const text = await options('show', 'apple.sound');
+  expect(text.match(/section .*\n +value +\w+/g)).toEqual([
+    expect.stringMatching(/push\n +value +bell/),
+    expect.stringMatching(/push.provider.shop\n +value +till/),
+  ]);
+  expect(text).toContain('meaning  Sound of notifications, such as default; none when not set.\n');
+  expect(JSON.parse(await options('show', 'apple.sound', '--json'))).toMatchObject({
+    options: [{ value: 'bell' }, { value: 'till', isSet: true }],
+  });
+  await expect(options('show', 'apple.sund')).rejects.toThrow('there is no option "apple.sund"; see');
 });

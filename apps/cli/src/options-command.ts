@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import {
   checkOption,
   describeRange,
@@ -11,8 +10,10 @@ import {
 } from '@flexpush/contracts';
 import { openOptionStore, type OptionStore } from '@flexpush/nats-bus';
 import type { Command } from 'commander';
+import { readInput } from './input-file';
 import { isClean, readImport, type ImportedLine } from './options-import';
-import { printJson, printLine, printTable } from './output';
+import { BY_DEFAULT, inForce } from './options-in-force';
+import { fitTable, paint, printJson, printLine, printTable, terminalWidth, type Table } from './output';
 import { withBus, withTarget, type TargetOptions } from './target';
 
 const CELL_CHARS_MAX = 80;
@@ -29,16 +30,11 @@ interface SetOptions extends OptionsCommandOptions {
   readonly file?: string;
 }
 
-/** More than any option takes; its check says the rest. */
-const FILE_BYTES_MAX = 262_144;
-const STANDARD_INPUT = 0;
-
 /** On a command line a secret would stand in the shell's history and in every list of processes. */
 function valueOf(value: string | undefined, file: string | undefined): string {
   if ((value === undefined) === (file === undefined)) throw new Error('give either a value or --file');
   if (file === undefined) return value ?? '';
-  const text = readFileSync(file === '-' ? STANDARD_INPUT : file, 'utf8');
-  if (text.length > FILE_BYTES_MAX) throw new Error(`${file} is too large for an option`);
+  const text = readInput(file);
   // Editors and shells end files with a line break that belongs to no value.
   return text.replace(/\r?\n$/, '');
 }
@@ -48,11 +44,18 @@ export function registerOptions(program: Command): void {
     .command('options')
     .description('Look at and change the options of a running system; changes take effect at once.');
   withTarget(options.command('list'))
-    .description('Every option: value, default, range and meaning.')
+    .description('Every option: value, default, range and meaning; cut to the width of a terminal.')
     .option('--json', 'print one JSON object')
     .action((given: OptionsCommandOptions) => list(given));
+  withTarget(options.command('show'))
+    .description('All of one option, in whole: where it is set, value, default, range and meaning.')
+    .argument('<name>', 'such as flex-push-resend-delay')
+    .option('--json', 'print one JSON object')
+    .action((name: string, given: OptionsCommandOptions) => show(name, given));
   withTarget(options.command('get'))
-    .description('One value; its default when it is not set.')
+    .description(
+      'The value that holds in a section: its own, else that of the section above, else the default.',
+    )
     .argument('<section>')
     .argument('<name>')
     .option('--json', 'print one JSON object')
@@ -86,7 +89,7 @@ export function registerOptions(program: Command): void {
     )
     .action((file: string, given: ImportOptions) => importFile(file, given));
   withTarget(options.command('unset'))
-    .description('Take a value back, so that the default holds.')
+    .description('Take a value back, and say what holds now: the value of the section above, or the default.')
     .argument('<section>')
     .argument('<name>')
     .option('--json', 'print one JSON object')
@@ -134,24 +137,31 @@ function clipped(value: string): string {
   return line.length > CELL_CHARS_MAX ? `${line.slice(0, CELL_CHARS_MAX)}...` : line;
 }
 
+type Row = ReturnType<typeof rowsOf>[number];
+
+async function readRows(given: OptionsCommandOptions): Promise<Row[]> {
+  return rowsOf(await withStore(given, (store) => Promise.resolve(store.values())));
+}
+
+function jsonOf({ section, spec, value }: Row): object {
+  return {
+    section,
+    name: spec.name,
+    value: shown(spec, value) ?? spec.default ?? null,
+    isSet: value !== undefined,
+    default: spec.default ?? null,
+    range: describeRange(spec.type),
+    since: spec.since,
+    meaning: spec.meaning,
+  };
+}
+
 async function list(given: OptionsCommandOptions): Promise<void> {
-  const rows = rowsOf(await withStore(given, (store) => Promise.resolve(store.values())));
-  if (given.json) {
-    const options = rows.map(({ section, spec, value }) => ({
-      section,
-      name: spec.name,
-      value: shown(spec, value) ?? spec.default ?? null,
-      isSet: value !== undefined,
-      default: spec.default ?? null,
-      range: describeRange(spec.type),
-      since: spec.since,
-      meaning: spec.meaning,
-    }));
-    return printJson({ options });
-  }
-  printTable(
-    ['SECTION', 'NAME', 'VALUE', 'DEFAULT', 'RANGE', 'MEANING'],
-    rows.map(({ section, spec, value }) => [
+  const rows = await readRows(given);
+  if (given.json) return printJson({ options: rows.map(jsonOf) });
+  const table: Table = {
+    header: ['SECTION', 'NAME', 'VALUE', 'DEFAULT', 'RANGE', 'MEANING'],
+    rows: rows.map(({ section, spec, value }) => [
       section,
       spec.name,
       clipped(shown(spec, value) ?? spec.default ?? '-'),
@@ -159,7 +169,34 @@ async function list(given: OptionsCommandOptions): Promise<void> {
       describeRange(spec.type),
       spec.meaning,
     ]),
-  );
+  };
+  const widthChars = terminalWidth();
+  if (widthChars === undefined) return printTable(table.header, table.rows);
+  const fitted = fitTable(table, { widthChars, whole: ['NAME'], optional: ['RANGE', 'DEFAULT'] });
+  printTable(fitted.header, fitted.rows);
+  printLine(paint('dim', 'flexpush options show <name> tells all of one.'));
+}
+
+async function show(name: string, given: OptionsCommandOptions): Promise<void> {
+  // Checked before connecting: a typing error needs no server.
+  if (!optionCatalogue.some((spec) => spec.name === name))
+    throw new Error(`there is no option "${name}"; see "flexpush options list"`);
+  const rows = (await readRows(given)).filter(({ spec }) => spec.name === name);
+  if (given.json) return printJson({ options: rows.map(jsonOf) });
+  rows.forEach((row, i) => {
+    const { section, spec, value } = row;
+    if (i > 0) printLine();
+    const lines = [
+      ['section', section],
+      ['value', value === undefined ? 'not set' : (shown(spec, value) ?? '')],
+      ['default', spec.default ?? 'none'],
+      ['range', describeRange(spec.type)],
+      ['since', spec.since],
+      ['meaning', spec.meaning],
+    ];
+    printLine(spec.name);
+    for (const [title = '', text = ''] of lines) printLine(`  ${paint('dim', title.padEnd(7))}  ${text}`);
+  });
 }
 
 /** Throws for an option that is not in the catalogue, so that a typing error never looks like an unset one. */
@@ -172,12 +209,12 @@ function specOf(at: { section: string; name: string }): OptionSpec {
 
 async function get(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {
   const spec = specOf(at);
-  const stored = await withStore(given, (store) =>
-    Promise.resolve(store.values()[optionKey(at.section, at.name)]),
-  );
-  const value = shown(spec, stored) ?? spec.default ?? null;
-  if (given.json) printJson({ ...at, value, isSet: stored !== undefined, default: spec.default ?? null });
-  else printLine(value ?? '(not set)');
+  const values = await withStore(given, (store) => Promise.resolve(store.values()));
+  const { value, source } = inForce(values, at);
+  const text = shown(spec, value ?? undefined) ?? null;
+  const isSet = source === at.section;
+  if (given.json) printJson({ ...at, value: text, isSet, source, default: spec.default ?? null });
+  else printLine(text ?? '(not set)');
 }
 
 async function set(
@@ -196,9 +233,21 @@ async function set(
 
 async function unset(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {
   const spec = specOf(at);
-  await withStore(given, (store) => store.unset(at.section, at.name));
-  if (given.json) printJson({ ...at, value: spec.default ?? null });
-  else printLine(`${at.section}/${at.name} = ${spec.default ?? '(not set)'} (default)`);
+  const { [optionKey(at.section, at.name)]: _taken, ...left } = await withStore(given, async (store) => {
+    await store.unset(at.section, at.name);
+    return store.values();
+  });
+  const { value, source } = inForce(left, at);
+  const text = shown(spec, value ?? undefined) ?? null;
+  if (given.json) return printJson({ ...at, value: text, source });
+  const place = `${at.section}/${at.name}`;
+  if (text === null) {
+    printLine(`${place} is not set, and has no default`);
+    return printLine(paint('dim', spec.meaning));
+  }
+  const unit = spec.type.kind === 'integer' && spec.type.unit === 's' ? ' seconds' : '';
+  const why = source === BY_DEFAULT ? 'the default' : `from section ${source}`;
+  printLine(`${place} = ${text === '' ? 'nothing' : `${text}${unit}`} (${why})`);
 }
 
 const outcomeWords: Record<ImportedLine['outcome'], string> = {
@@ -212,7 +261,7 @@ const outcomeWords: Record<ImportedLine['outcome'], string> = {
 
 /** Sets what is valid. Exits with 1 when some line is not, so that a script does not go on with half a configuration. */
 async function importFile(file: string, given: ImportOptions): Promise<void> {
-  const read = readImport(readFileSync(file === '-' ? STANDARD_INPUT : file, 'utf8'));
+  const read = readImport(readInput(file));
   const toSet = read.filter(({ value }) => value !== undefined);
   const lines = read.map((line) => ({ ...line, value: shownOf(line) }));
   if (given.dryRun !== true && toSet.length > 0)

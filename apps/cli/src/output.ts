@@ -17,17 +17,72 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
   return `\u001b[${on}m${text}\u001b[${off}m`;
 }
 
-/** Lines of a table: columns as wide as their widest cell, two blanks between, no trailing blanks. */
-export function tableLines(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const widths = header.map((title, column) =>
+export interface Table {
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+const GAP = '  ';
+
+function columnWidths({ header, rows }: Table): number[] {
+  return header.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
   );
+}
+
+/** Lines of a table: columns as wide as their widest cell, two blanks between, no trailing blanks. */
+export function tableLines(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = columnWidths({ header, rows });
   const line = (cells: readonly string[]) =>
     widths
       .map((width, column) => (cells[column] ?? '').padEnd(width))
-      .join('  ')
+      .join(GAP)
       .trimEnd();
   return [line(header), ...rows.map(line)];
+}
+
+/** A cut cell shows at least so much; below the second number whole columns are left out first, as far as may be. */
+const CUT_CHARS_MIN = 8;
+const CUT_CHARS_GOOD = 20;
+
+/**
+ * The table as it fits into so many characters: its widest columns are cut, with an ellipsis. Those of `whole` never
+ * are; those of `optional` are left out, the first one first, before the others become too narrow to be read.
+ */
+export function fitTable(
+  table: Table,
+  to: { widthChars: number; whole: readonly string[]; optional: readonly string[] },
+): Table {
+  const isCut = table.header.map((title) => !to.whole.includes(title));
+  const widths = columnWidths(table);
+  const total = () => widths.reduce((sum, width) => sum + width, GAP.length * (widths.length - 1));
+  while (total() > to.widthChars) {
+    const widest = Math.max(...widths.filter((_, column) => isCut[column]));
+    if (!(widest > CUT_CHARS_MIN)) break;
+    widths[widths.findLastIndex((width, column) => isCut[column] && width === widest)] = widest - 1;
+  }
+  const [first, ...others] = to.optional;
+  const natural = columnWidths(table);
+  const isNarrow = widths.some((width, column) => width < (natural[column] ?? 0) && width < CUT_CHARS_GOOD);
+  if (isNarrow && first !== undefined)
+    return fitTable(withoutColumn(table, first), { ...to, optional: others });
+  const cut = (cells: readonly string[]) => cells.map((cell, column) => ellipsis(cell, widths[column] ?? 0));
+  return { header: table.header, rows: table.rows.map(cut) };
+}
+
+function withoutColumn({ header, rows }: Table, title: string): Table {
+  const at = header.indexOf(title);
+  const without = (cells: readonly string[]) => cells.filter((_, column) => column !== at);
+  return { header: without(header), rows: rows.map(without) };
+}
+
+function ellipsis(text: string, charsMax: number): string {
+  return text.length > charsMax ? `${text.slice(0, charsMax - 1).trimEnd()}…` : text;
+}
+
+/** How wide the terminal is; undefined: it is a file or a pipe, for which nothing is cut. */
+export function terminalWidth(): number | undefined {
+  return process.stdout.isTTY ? process.stdout.columns : undefined;
 }
 
 /** Prints a table with a dimmed header to standard output. */

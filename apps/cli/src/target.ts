@@ -19,12 +19,24 @@ export function withTarget(command: Command): Command {
 
 /** The NATS URL of the system meant; the error says what to do when none runs. */
 export function natsUrlOf(target: TargetOptions): string {
-  const url = target.nats ?? natsUrlFromEnvironment() ?? readRun(target.dir)?.nats.url;
+  const url = target.nats ?? natsUrlFromEnvironment() ?? runOf(target)?.nats.url;
   if (url === undefined)
     throw new Error(
       `nothing runs in ${target.dir}; start it with "npm start", or name a system with --nats <url>`,
     );
   return url;
+}
+
+function runOf({ dir }: TargetOptions): ReturnType<typeof readRun> {
+  try {
+    return readRun(dir);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    const what = `run.json in ${dir} is not what "flexpush up" writes`;
+    throw new Error(`${what}; name another folder with --dir, or a system with --nats <url>`, {
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -34,7 +46,7 @@ export function natsUrlOf(target: TargetOptions): string {
 export function redisUrlOf(target: TargetOptions & { readonly redis?: string }): string | undefined {
   const named = target.redis ?? redisUrlFromEnvironment();
   if (named !== undefined) return named;
-  const run = readRun(target.dir);
+  const run = runOf(target);
   return run?.nats.url === natsUrlOf(target) ? run.redis.url : undefined;
 }
 

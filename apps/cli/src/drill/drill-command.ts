@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import type { NatsServerCount, RedisTopology } from '@flexpush/stack';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printJson, printLine, printTable, printVerdict } from '../output';
@@ -99,6 +99,8 @@ function list(json: boolean): void {
 }
 
 async function runOne(drill: Drill, given: RunOptions): Promise<void> {
+  // A path that cannot be written is told before the drill, not after its minutes.
+  if (given.report !== undefined) appendFileSync(given.report, '');
   const stop = new AbortController();
   // Everything that waits listens to it: as many as there are customers.
   setMaxListeners(0, stop.signal);

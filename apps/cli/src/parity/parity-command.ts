@@ -88,20 +88,31 @@ async function parity(given: ParityOptions): Promise<void> {
       const rows = differing.map(({ source, what, difference = '' }) => [source, what, difference]);
       for (const line of tableLines(['CONTRACT', 'LINE', 'DIFFERENCE'], rows)) printLine(line);
     }
+    for (const sentence of skipSentences(judged)) printLine(sentence);
     printLine(`${passed} as in the contract, ${failed} differ, ${skipped} skipped`);
   }
   const result = { verdict, passed, failed, skipped, lines: judged };
   printVerdict(result, given.json === true);
 }
 
+const marks = {
+  pass: () => paint('green', 'pass'),
+  fail: () => paint('red', 'FAIL'),
+  skipped: () => paint('yellow', 'skip'),
+};
+
 function shown({ outcome, chapter, source, what, difference }: JudgedLine): string {
-  const mark =
-    outcome === 'pass'
-      ? paint('green', 'pass')
-      : outcome === 'fail'
-        ? paint('red', 'FAIL')
-        : paint('yellow', 'skip');
-  return `${mark} ${chapter} ${source}: ${what}${difference === undefined ? '' : `  ${paint('dim', difference)}`}`;
+  const line = `${marks[outcome]()} ${chapter} ${source}: ${what}`;
+  // Why lines are skipped is the same for many, and is said once at the end.
+  return outcome === 'fail' ? `${line}  ${paint('dim', difference ?? '')}` : line;
+}
+
+/** Each reason for which lines were skipped, once. */
+function skipSentences(judged: readonly JudgedLine[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { outcome, difference = '' } of judged)
+    if (outcome === 'skipped') counts.set(difference, (counts.get(difference) ?? 0) + 1);
+  return [...counts].map(([reason, count]) => `${marks.skipped()} of ${count}: ${reason}`);
 }
 
 async function judgeOwn(given: ParityOptions, onLine: (line: JudgedLine) => void): Promise<void> {

@@ -7,23 +7,28 @@ import type { JudgedLine } from './parity-command';
 const program = join(__dirname, '..', '..', 'dist', 'main.js');
 jest.setTimeout(240_000);
 
-interface Ended {
-  readonly code: number | null;
-  readonly result: { verdict: string; passed: number; failed: number; skipped: number; lines: JudgedLine[] };
+interface Result {
+  readonly verdict: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly lines: JudgedLine[];
 }
 
-function parity(args: readonly string[]): Promise<Ended> {
+async function parity(args: readonly string[]): Promise<{ code: number | null; result: Result }> {
+  const { code, stdout } = await run(['--json', ...args]);
+  return { code, result: JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Result };
+}
+
+function run(args: readonly string[]): Promise<{ code: number | null; stdout: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, 'parity', '--json', ...args], {
+    const child = spawn(process.execPath, [program, 'parity', ...args], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     let stdout = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.on('error', reject);
-    child.on('close', (code) => {
-      const last = stdout.trim().split('\n').at(-1) ?? '';
-      resolve({ code, result: JSON.parse(last) as Ended['result'] });
-    });
+    child.on('close', (code) => resolve({ code, stdout }));
   });
 }
 
@@ -87,5 +92,19 @@ describe('against a server that keeps nothing of it', () => {
     // What does not fail there judges nothing.
     const passed = result.lines.filter(({ outcome }) => outcome === 'pass').map(({ what }) => what);
     expect(passed).toEqual(['first and last name do in place of a nickname', 'answers are application/json']);
+  });
+
+  it('says once why lines are skipped', async () => {
+    const { stdout } = await run(['--base-url', url]);
+    const lines = stdout.split('\n');
+    const skipped = lines.filter((line) => /^skip (rest|files|push|cometd|inactivity) /.test(line));
+    const sentences = lines.filter((line) => /^skip of \d+: /.test(line));
+    expect(skipped.length).toBeGreaterThan(sentences.length);
+    expect(sentences.map((line) => line.replace(/^skip of \d+: /, ''))).toEqual([
+      ...new Set(sentences.map((line) => line.replace(/^skip of \d+: /, ''))),
+    ]);
+    for (const flag of ['--nats', '--receiver-port']) expect(stdout.split(flag)).toHaveLength(2);
+    const counted = sentences.map((line) => Number(/\d+/.exec(line)?.[0]));
+    expect(counted.reduce((sum, count) => sum + count, 0)).toBe(skipped.length);
   });
 });
