@@ -62,9 +62,9 @@ async function publish(what: { chatId: string; type: EventType }, given: Publish
   if (problems.length > 0) throw new Error(`${problems.join('; ')} (see "flexpush publish --help")`);
   const said = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const event = { ...said, sessionId: chatId, type } as unknown as ChatEventInput;
-  const publisher = await EventPublisher.connect({ url: natsUrlOf(given), name: 'flexpush-publish' });
-  try {
-    await withBus(given, async (bus) => {
+  await withBus(given, async (bus) => {
+    const publisher = await EventPublisher.connect({ url: natsUrlOf(given), name: 'flexpush-publish' });
+    try {
       const watch = await FateWatch.open(bus, { chatId, redisUrl: redisUrlOf(given) });
       try {
         const stored = await store(publisher, event);
@@ -73,10 +73,10 @@ async function publish(what: { chatId: string; type: EventType }, given: Publish
       } finally {
         watch.close();
       }
-    });
-  } finally {
-    await publisher.close();
-  }
+    } finally {
+      await publisher.close();
+    }
+  });
 }
 
 type Stored = Extract<PublishResult, { kind: 'stored' }>;

@@ -100,8 +100,8 @@ describe('publish', () => {
     process.exitCode = 0;
   });
 
-  async function pass(seq: number): Promise<void> {
-    const { createdAt } = await (await ShardLog.open(bus)).state();
+  async function pass(seq: number, ofLog?: string): Promise<void> {
+    const createdAt = ofLog ?? (await (await ShardLog.open(bus)).state()).createdAt;
     const stored = await new StateStore(redisClient).checkpoints([shard]);
     const next = formatCheckpoint({ createdAt, seq, atMs: 1, foldTimeMs: 1, batchId: `b-${seq}` });
     await new StateStore(redisClient).commit(shard, {
@@ -143,7 +143,7 @@ describe('publish', () => {
   const message = [CHAT, 'message.send', '--user', 'agent-7', '--text', 'Hello'];
 
   it('says that the chat has it once the fold has passed it', async () => {
-    judge = pass;
+    judge = (seq) => pass(seq);
     const withRedis = ['--redis', redis.socketPath];
     expect(await publish([...message, ...withRedis])).toMatch(
       /^stored as \d+, id [0-9a-f-]+; the chat has it\n$/,
@@ -170,19 +170,19 @@ describe('publish', () => {
   });
 
   it('does not claim what it cannot know without Redis', async () => {
-    judge = pass;
+    judge = (seq) => pass(seq);
     expect(await publish(message)).toContain('whether the chat has it is not known here: name its Redis');
   });
 
-  it('says when nobody folds', async () => {
-    judge = async () => undefined;
+  it('says when nobody folds, also where the checkpoint is far on in another log', async () => {
+    judge = (seq) => pass(seq + 1_000, '2020-01-01T00:00:00Z');
     expect(await publish([...message, '--redis', redis.socketPath])).toContain(
       'not folded within 4 s, so whether the chat takes it is not known yet',
     );
   });
 
   it('says of a repeat no more than that it is one', async () => {
-    judge = pass;
+    judge = (seq) => pass(seq);
     const args = [...message, '--redis', redis.socketPath, '--id', 'again-1'];
     await publish(args);
     expect(await publish(args)).toMatch(/^stored as \d+ \(a repeat, without effect\), id again-1\n$/);

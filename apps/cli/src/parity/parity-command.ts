@@ -2,6 +2,7 @@ import { connectBus, EventPublisher, openOptionStore } from '@flexpush/nats-bus'
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printLine, printProgress, printVerdict, tableLines } from '../output';
 import { withOwnStack } from '../own-stack';
+import { plainMessage } from '../plain-error';
 import { PushReceiver } from '../push-receiver';
 import { cometdLines } from './cometd-lines';
 import { fileLines } from './file-lines';
@@ -214,7 +215,7 @@ async function judge(target: ParityTarget, line: ParityLine): Promise<Omit<Judge
       ? { source, what, outcome: 'pass' }
       : { source, what, outcome: 'fail', difference };
   } catch (error) {
-    const difference = error instanceof Error ? error.message : String(error);
+    const difference = plainMessage(error);
     return { source, what, outcome: error instanceof Skipped ? 'skipped' : 'fail', difference };
   }
 }
