@@ -226,6 +226,7 @@ describe('Publish', () => {
       [chat.record('request.disconnect', { userId }), /^type: /],
       [chat.record('message.send', { userId, text: 'x'.repeat(17_000) }), /^text: /],
       [chat.record('message.send', { userId, text: 'x'.repeat(70_000) }), /^too-large$/],
+      [chat.record('url.push', { userId, url: 'javascript:alert(1)' }), /^url: must be an absolute http or /],
       [chat.record('message.send', { userId: 'nobody', text: secret }), /^unknown-participant$/],
       [chat.record('message.send', { userId, text: secret }), /^wrong-shard$/, elsewhere],
       [
