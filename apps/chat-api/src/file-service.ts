@@ -13,11 +13,16 @@ import { UploadError, type UploadForm } from './upload-form';
 
 /** Where the content of files is. What it cannot do because it is away it throws, except in `put`. */
 export interface FileStorePort {
-  /** Throws what the source throws, and then keeps nothing. */
+  /** Throws what the source throws, and then keeps nothing. `overtaken`: meanwhile another wrote or deleted the file. */
   put(
     fileId: string,
     source: AsyncIterable<Uint8Array>,
-  ): Promise<{ kind: 'stored'; sizeBytes: number } | { kind: 'full' } | { kind: 'away'; reason: string }>;
+  ): Promise<
+    | { kind: 'stored'; sizeBytes: number }
+    | { kind: 'overtaken' }
+    | { kind: 'full' }
+    | { kind: 'away'; reason: string }
+  >;
   sizeOf(fileId: string): Promise<number | undefined>;
   get(fileId: string): Promise<{ sizeBytes: number; content: AsyncIterable<Uint8Array> } | undefined>;
   delete(fileId: string): Promise<void>;
@@ -45,7 +50,8 @@ class TooLargeError extends Error {
  *     refused is refused before it is read.
  * D2. The fold decides. What it refuses, or what does not come to it, is deleted from the store; what it may have taken
  *     stays.
- * D3. A repeat with the same Idempotency-Key has the same file id: what is stored already stays as it is.
+ * D3. A repeat with the same Idempotency-Key has the same file id: what is stored already stays as it is. Of repeats at
+ *     the same time, here or at other processes, one stores its content and the others are told to try again.
  */
 export class FileService {
   private readonly storing = new Set<string>();
@@ -152,6 +158,7 @@ export class FileService {
     try {
       const stored = await store.put(fileId, counted(content, limits));
       if (stored.kind === 'stored') return stored;
+      if (stored.kind === 'overtaken') return refuse(unavailableAnswer(SAME_UNDER_WAY, caller.chatId));
       this.options.log.warn({ ...stored, sessionId: caller.chatId, fileId }, 'file.not-stored');
       return refuse(
         stored.kind === 'full' ? storeFullAnswer(caller) : unavailableAnswer(NO_STORE, caller.chatId),

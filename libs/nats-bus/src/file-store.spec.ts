@@ -1,4 +1,5 @@
 import { FILE_BUCKET } from '@flexpush/contracts';
+import { NatsError } from 'nats';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import { randomBytes } from 'node:crypto';
 import { connectBus, NatsBus } from './bus';
@@ -154,6 +155,107 @@ describe('FileStore', () => {
   });
 });
 
+describe('uploads under one id at the same time (F4)', () => {
+  const OTHER = 200_001;
+  let otherBus: NatsBus;
+  let other: FileStore;
+
+  beforeAll(async () => {
+    otherBus = await connectBus({ url: nats.url, name: 'other' });
+    other = await FileStore.open(otherBus);
+  });
+  afterAll(() => otherBus.close());
+
+  /** Yields the content, and its end when it is let go. */
+  function heldBack(content: Uint8Array) {
+    let go: () => void = () => undefined;
+    let begin: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const released = new Promise<void>((resolve) => (go = resolve));
+    async function* source() {
+      yield* pieces(content.subarray(0, -1));
+      begin();
+      await released;
+      yield content.subarray(-1);
+    }
+    return { source: source(), begun, go };
+  }
+
+  it('keep the content of the first to end, whole, and no chunk of the other', async () => {
+    const before = await storedMessages();
+    const contents = [randomBytes(300_000), randomBytes(OTHER)];
+    const [one, two] = contents.map(heldBack) as [ReturnType<typeof heldBack>, ReturnType<typeof heldBack>];
+    const first = store.put('raced', one.source);
+    const second = other.put('raced', two.source);
+    await Promise.all([one.begun, two.begun]);
+    two.go();
+    expect(await second).toEqual({ kind: 'stored', sizeBytes: OTHER });
+    one.go();
+    expect(await first).toEqual({ kind: 'overtaken' });
+    for (const from of [store, other])
+      expect((await contentOf('raced', from))?.equals(contents[1] ?? Buffer.alloc(0))).toBe(true);
+    expect(await storedMessages()).toBe(before + 2 + 1);
+  });
+
+  it('have one winner, whichever it is', async () => {
+    const before = await storedMessages();
+    const rivals = Array.from({ length: 8 }, (_, n) => ({
+      content: randomBytes(100_000 + n),
+      at: n % 2 === 0 ? store : other,
+    }));
+    const results = await Promise.all(rivals.map(({ content, at }) => at.put('rivals', pieces(content))));
+    const winners = rivals.filter((_, n) => results[n]?.kind === 'stored');
+    expect(winners).toHaveLength(1);
+    expect(results.filter(({ kind }) => kind === 'overtaken')).toHaveLength(7);
+    expect((await contentOf('rivals'))?.equals(winners[0]?.content ?? Buffer.alloc(0))).toBe(true);
+    expect(await storedMessages()).toBe(before + 2);
+  });
+
+  it('a file that is deleted meanwhile stays deleted', async () => {
+    await store.put('deleted', pieces(randomBytes(300_000)));
+    const before = await storedMessages();
+    const { source, begun, go } = heldBack(randomBytes(300_000));
+    const put = store.put('deleted', source);
+    await begun;
+    await other.delete('deleted');
+    go();
+    expect(await put).toEqual({ kind: 'overtaken' });
+    expect(await store.get('deleted')).toBeUndefined();
+    expect(await storedMessages()).toBe(before - 3);
+    // And the next one has its place.
+    expect(await store.put('deleted', pieces(randomBytes(10)))).toMatchObject({ kind: 'stored' });
+  });
+});
+
+describe('a description whose answer gets lost', () => {
+  /** The description is stored, or not, and nobody says so. */
+  function silent(isStored: boolean): NatsBus {
+    return new NatsBus(
+      withPublish(bus, async (publish, subject) => {
+        const isDescription = subject.startsWith(`$O.${FILE_BUCKET}.M.`);
+        const ack = isDescription && !isStored ? undefined : await publish();
+        if (isDescription) throw new NatsError('TIMEOUT', 'TIMEOUT');
+        return ack;
+      }),
+    );
+  }
+
+  it('counts when it is there', async () => {
+    const content = randomBytes(300_000);
+    const put = await (await FileStore.open(silent(true))).put('unheard', pieces(content));
+    expect(put).toEqual({ kind: 'stored', sizeBytes: content.length });
+    expect((await contentOf('unheard'))?.equals(content)).toBe(true);
+  });
+
+  it('leaves the chunks, which it may still come to describe', async () => {
+    const before = await storedMessages();
+    const put = await (await FileStore.open(silent(false))).put('unsaid', pieces(randomBytes(300_000)));
+    expect(put).toMatchObject({ kind: 'away' });
+    expect(await store.get('unsaid')).toBeUndefined();
+    expect(await storedMessages()).toBe(before + 3);
+  });
+});
+
 describe('a store that takes nothing', () => {
   it('says so when it is full, and keeps nothing of what did not fit', async () => {
     const own = await startTestNats();
@@ -191,7 +293,7 @@ describe('a store that takes nothing', () => {
 /** The same connection, whose JetStream publishes go through the given function. */
 function withPublish(
   real: NatsBus,
-  around: (publish: () => Promise<unknown>) => Promise<unknown>,
+  around: (publish: () => Promise<unknown>, subject: string) => Promise<unknown>,
 ): NatsBus['connection'] {
   const { connection } = real;
   return new Proxy(connection, {
@@ -204,7 +306,7 @@ function withPublish(
         const jetstream = connection.jetstream();
         const publish = jetstream.publish.bind(jetstream);
         jetstream.publish = ((...args: Parameters<typeof publish>) =>
-          around(() => publish(...args))) as typeof publish;
+          around(() => publish(...args), args[0])) as typeof publish;
         return jetstream;
       };
     },

@@ -4,9 +4,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { NatsBus } from './bus';
 import { refusal } from './store-message';
 
-/** What became of a file: `full` when the store takes no more, `away` when it does not answer or is not there. */
+/**
+ * What became of a file: `overtaken` when another upload under its id, or its deletion, came between; `full` when the store
+ * takes no more, `away` when it does not answer or is not there.
+ */
 export type StoreResult =
-  { kind: 'stored'; sizeBytes: number } | { kind: 'full' } | { kind: 'away'; reason: string };
+  | { kind: 'stored'; sizeBytes: number }
+  | { kind: 'overtaken' }
+  | { kind: 'full' }
+  | { kind: 'away'; reason: string };
 
 export interface StoredContent {
   sizeBytes: number;
@@ -39,6 +45,9 @@ const FETCH_EXPIRES_MS = 3_000;
 /** A reader slower than this between two fetches has gone. */
 const CONSUMER_INACTIVE_MS = 120_000;
 const NO_MESSAGE = 10_037;
+const WRONG_LAST_SEQUENCE = 10_071;
+/** Of a deletion, when uploads under the same id come between. */
+const DELETE_TRIES_MAX = 5;
 const STORE_FULL = new Set([10_023, 10_047, 10_077]);
 
 /**
@@ -49,6 +58,9 @@ const STORE_FULL = new Set([10_023, 10_047, 10_077]);
  * F1. A file is there whole or not at all: its description is written after the last chunk is stored.
  * F2. At most CHUNKS_UNSTORED_MAX chunks of an upload and CHUNKS_FETCHED_MAX of a download are in memory.
  * F3. What an upload leaves behind that does not end is purged, or else goes with the bucket's age.
+ * F4. The content under an id is that of one upload, whoever else writes it at the same time: chunks stand under a name of
+ *     each upload, and a description is only written over the one that was there when its upload began. Who comes too late
+ *     purges its own chunks and no others.
  */
 export class FileStore {
   private constructor(
@@ -79,35 +91,45 @@ export class FileStore {
         mtime: new Date().toISOString(),
         options: { max_chunk_size: CHUNK_BYTES },
       };
-      await this.describe(info);
-      if (before) await this.purge(before.nuid);
+      const described = await this.describeNew(info, before.seq);
+      if (described === 'overtaken') {
+        await this.purgeIfPossible(nuid);
+        return { kind: 'overtaken' };
+      }
+      if (before.info) await this.purgeIfPossible(before.info.nuid);
       return { kind: 'stored', sizeBytes: size };
     } catch (error) {
       await upload.settle();
-      await this.purge(nuid).catch(() => undefined);
-      if (!(error instanceof NatsError)) throw error;
-      if (STORE_FULL.has(error.api_error?.err_code ?? 0)) return { kind: 'full' };
-      return { kind: 'away', reason: refusal(error) };
+      if (!(error instanceof UnknownOutcomeError)) await this.purgeIfPossible(nuid);
+      const cause = error instanceof UnknownOutcomeError ? error.cause : error;
+      if (!(cause instanceof NatsError)) throw cause;
+      if (STORE_FULL.has(cause.api_error?.err_code ?? 0)) return { kind: 'full' };
+      return { kind: 'away', reason: refusal(cause) };
     }
   }
 
   /** Bytes of the file, or undefined when there is none. Throws when the store does not answer. */
   async sizeOf(fileId: string): Promise<number | undefined> {
-    return (await this.find(fileId))?.size;
+    return (await this.find(fileId)).info?.size;
   }
 
   /** Undefined when there is no such file. Throws when the store does not answer. */
   async get(fileId: string): Promise<StoredContent | undefined> {
-    const info = await this.find(fileId);
+    const { info } = await this.find(fileId);
     return info && { sizeBytes: info.size, content: this.read(info) };
   }
 
   /** Without effect when there is no such file. Throws when the store does not answer. */
   async delete(fileId: string): Promise<void> {
-    const info = await this.find(fileId);
-    if (!info) return;
-    await this.describe({ ...info, size: 0, chunks: 0, digest: '', deleted: true });
-    await this.purge(info.nuid);
+    for (let tries = 0; tries < DELETE_TRIES_MAX; tries++) {
+      const { info, seq } = await this.find(fileId);
+      if (!info) return;
+      const deleted = { ...info, size: 0, chunks: 0, digest: '', deleted: true };
+      if ((await this.describe(deleted, seq)) === 'overtaken') continue;
+      await this.purge(info.nuid);
+      return;
+    }
+    throw new Error(`file ${fileId} is written faster than it can be deleted`);
   }
 
   private async *read(info: ObjectInfo): AsyncGenerator<Uint8Array> {
@@ -146,32 +168,66 @@ export class FileStore {
     }
   }
 
-  private async find(fileId: string): Promise<ObjectInfo | undefined> {
+  /** The description that is there, and its place; 0 when there was never one. */
+  private async find(fileId: string): Promise<{ info?: ObjectInfo; seq: number }> {
     try {
       const message = await this.jsm.streams.getMessage(STREAM, { last_by_subj: infoSubject(fileId) });
       const info = parseJson(message.string());
       // Whoever may write to the store may have written it.
       if (!isInfo(info)) throw new Error(`the description of file ${fileId} cannot be read`);
-      return info.deleted ? undefined : info;
+      return info.deleted ? { seq: message.seq } : { info, seq: message.seq };
     } catch (error) {
-      if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return undefined;
+      if (error instanceof NatsError && error.api_error?.err_code === NO_MESSAGE) return { seq: 0 };
       throw error;
     }
   }
 
-  /** The roll-up leaves the newest description only. */
-  private async describe(info: ObjectInfo): Promise<void> {
+  /**
+   * Describes what has just been stored. Without an answer nobody knows whether the description is there, or comes yet: then
+   * its chunks must stay (F1).
+   */
+  private async describeNew(info: ObjectInfo, lastSeq: number): Promise<'described' | 'overtaken'> {
+    try {
+      return await this.describe(info, lastSeq);
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error) throw error;
+      const found = await this.find(info.name).catch(() => undefined);
+      if (found?.info?.nuid === info.nuid) return 'described';
+      throw new UnknownOutcomeError('the store did not say whether it has the description', { cause: error });
+    }
+  }
+
+  /** Over the description that is expected and no other. The roll-up leaves the newest one only. */
+  private async describe(info: ObjectInfo, lastSeq: number): Promise<'described' | 'overtaken'> {
     const rollup = headers();
     rollup.set('Nats-Rollup', 'sub');
-    await this.bus.connection.jetstream().publish(infoSubject(info.name), JSON.stringify(info), {
-      headers: rollup,
-      timeout: PUBLISH_TIMEOUT_MS,
-    });
+    try {
+      await this.bus.connection.jetstream().publish(infoSubject(info.name), JSON.stringify(info), {
+        headers: rollup,
+        timeout: PUBLISH_TIMEOUT_MS,
+        expect: { lastSubjectSequence: lastSeq },
+      });
+      return 'described';
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === WRONG_LAST_SEQUENCE) return 'overtaken';
+      throw error;
+    }
+  }
+
+  /** What cannot be purged now goes with the bucket's age (F3). */
+  private async purgeIfPossible(nuid: string): Promise<void> {
+    await this.purge(nuid).catch(() => undefined);
   }
 
   private async purge(nuid: string): Promise<void> {
     await this.jsm.streams.purge(STREAM, { filter: chunkSubject(nuid) });
   }
+}
+
+/** Its cause may have come after the deed. */
+class UnknownOutcomeError extends Error {
+  readonly code = 'UNKNOWN_OUTCOME';
+  readonly retryable = true;
 }
 
 /** The chunks of one file on their way. */
