@@ -8,6 +8,8 @@ export interface Answer {
   outcome: string;
   body: ChatResponse;
   headers?: Record<string, string>;
+  /** Of the reply to `file/limits`; not sent. */
+  hasAgent?: boolean;
   /** Sent in place of the body: a file. */
   content?: { name: string; sizeBytes: number; stream: Readable };
 }
@@ -153,6 +155,7 @@ export function replyAnswer(
       return {
         status: 200,
         outcome: 'ok',
+        ...(reply.hasAgent === undefined ? {} : { hasAgent: reply.hasAgent }),
         body: {
           statusCode: 0,
           chatId,

@@ -31,6 +31,7 @@ export interface FileStorePort {
 const SAME_UNDER_WAY = 'the same upload is under way; the request may be retried';
 const NO_STORE = 'files are not available now; the same request may be retried';
 const GONE = { code: errorCodes.notFound, advice: 'the content of the file is no longer kept' };
+const NO_AGENT = 'files can be uploaded when an agent has joined';
 const SPOOL_FULL =
   'too many uploads send the file before their credentials; send them first, or try again later';
 
@@ -82,7 +83,7 @@ export class FileService {
       const store = this.options.store();
       if (!store) return unavailableAnswer(NO_STORE, caller.chatId);
       const answer = await this.limits(caller);
-      const limits = readFileLimits(answer.body);
+      const limits = readFileLimits(answer);
       if (!limits) return answer;
       return await this.store(form, { caller, limits, store, ...start.file });
     } catch (error) {
@@ -234,6 +235,7 @@ async function knownSize(store: FileStorePort, fileId: string): Promise<number |
 
 /** What the limits refuse whatever the content is. The fold judges again, with the limits of its time. */
 function refuseEarly({ caller, limits, name }: Upload): Answer | undefined {
+  if (limits.lacksAgent) return noAgentAnswer(caller);
   if (limits.filesUsed >= limits.filesMax)
     return invalidAnswer({ code: errorCodes.tooManyFiles, advice: String(limits.filesMax) }, caller.chatId);
   if (!isFileTypeAllowed(limits.types, name))
@@ -242,6 +244,18 @@ function refuseEarly({ caller, limits, name }: Upload): Answer | undefined {
       caller.chatId,
     );
   return undefined;
+}
+
+/** In the words of the fold. */
+function noAgentAnswer({ chatId }: SessionCaller): Answer {
+  return failure({
+    status: 200,
+    outcome: 'refused',
+    statusCode: 2,
+    code: errorCodes.mediaServer,
+    advice: NO_AGENT,
+    chatId,
+  });
 }
 
 function tooLarge(bytesMax: number): { code: number; advice: string } {

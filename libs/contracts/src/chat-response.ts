@@ -53,6 +53,8 @@ export const foldReplySchema = z.object({
   code: z.number().int().optional(),
   /** Messages without a position, such as the file limits; they come after those of the transcript. */
   notices: z.array(chatEventSchema).optional(),
+  /** Of the file limits: an agent is in the chat. */
+  hasAgent: z.boolean().optional(),
 });
 export type FoldReply = z.infer<typeof foldReplySchema>;
 

@@ -42,6 +42,12 @@ describe('files of a chat (CONTRACT 1.5)', () => {
     expect(story.effects).toEqual([]);
   });
 
+  it('tells whether an agent is there, for who would upload', () => {
+    const alone = given(create({ subscription: undefined }));
+    expect(alone.when(fileLimits()).reply?.hasAgent).toBe(false);
+    expect(chat().when(fileLimits()).reply?.hasAgent).toBe(true);
+  });
+
   it('says that a file is there, answers with its id, and once more the same for a repeat', () => {
     const upload = fileUpload({ userData: { 'file-description': 'the bill' } });
     const story = chat().when(upload);

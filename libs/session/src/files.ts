@@ -11,6 +11,7 @@ export function fileLimits(work: Work, participant: Participant): Reply {
   const downloads = (work.session.files ?? []).reduce((sum, file) => sum + file.downloads, 0);
   const { nickname, participantId, type } = SYSTEM;
   return reply(work.session, 'ok', {
+    hasAgent: hasAgent(work.session),
     notices: [
       {
         from: { nickname, participantId, type },
@@ -51,10 +52,7 @@ function uploadProblem(
 ): { code: number; reason: string } | undefined {
   const { files: limits } = work.options;
   const { files, bytes } = participant.uploaded ?? { files: 0, bytes: 0 };
-  const hasAgent = work.session.participants.some(
-    ({ type, status, silent }) => type !== 'Client' && status === 'in' && !silent,
-  );
-  if (limits.needAgent && !hasAgent)
+  if (limits.needAgent && !hasAgent(work.session))
     return { code: errorCodes.mediaServer, reason: 'files can be uploaded when an agent has joined' };
   const filesMax = Math.min(limits.filesMax, BOUNDS.filesPerSession);
   if (files >= filesMax || isFull(work)) return { code: errorCodes.tooManyFiles, reason: String(filesMax) };
@@ -65,6 +63,10 @@ function uploadProblem(
   return isFileTypeAllowed(limits.types, file.name)
     ? undefined
     : { code: errorCodes.fileTypeNotAllowed, reason: limits.types.join(':') };
+}
+
+function hasAgent({ participants }: Session): boolean {
+  return participants.some(({ type, status, silent }) => type !== 'Client' && status === 'in' && !silent);
 }
 
 export function isFull({ session }: Work): boolean {
