@@ -28,6 +28,7 @@ interface Failure {
 
 /** Longer ids are none of ours and are not sent back. */
 const CHAT_ID_CHARS_MAX = 64;
+const OPERATION_CHARS_SHOWN = 80;
 const RETRY_AFTER_S = '1';
 
 export function failure(options: Failure): Answer {
@@ -62,14 +63,14 @@ export function invalidAnswer({ code, advice }: Omit<Invalid, 'kind'>, chatId?: 
   return failure({ status: 400, outcome: 'invalid', statusCode: 2, code, advice, chatId });
 }
 
-export function notFoundAnswer(): Answer {
-  return failure({
-    status: 404,
-    outcome: 'not-found',
-    statusCode: 2,
-    code: errorCodes.notFound,
-    advice: 'there is no such path or operation',
-  });
+export function notFoundAnswer(advice = 'there is no such path or operation'): Answer {
+  return failure({ status: 404, outcome: 'not-found', statusCode: 2, code: errorCodes.notFound, advice });
+}
+
+/** Of CometD, where operations are no paths. */
+export function unknownOperationAnswer(operation: string, known: Iterable<string>): Answer {
+  const shown = JSON.stringify(operation.slice(0, OPERATION_CHARS_SHOWN));
+  return notFoundAnswer(`there is no operation ${shown}; there are ${[...known].join(', ')}`);
 }
 
 export function unsupportedMediaTypeAnswer(
@@ -81,6 +82,18 @@ export function unsupportedMediaTypeAnswer(
     statusCode: 2,
     code: errorCodes.unsupportedMediaType,
     advice,
+  });
+}
+
+/** Nothing of it was done; a better connection may bring it. */
+export function tooSlowAnswer(advice: string, chatId?: string): Answer {
+  return failure({
+    status: 408,
+    outcome: 'too-slow',
+    statusCode: 1,
+    code: errorCodes.badRequest,
+    advice,
+    chatId,
   });
 }
 

@@ -6,14 +6,14 @@ import { chatController } from './chat-controller';
 import { ChatService, type CallPort } from './chat-service';
 import { systemClock } from './clock';
 import { Cometd } from './cometd/cometd';
-import type { NtfFiles } from './cometd/chat-ntf';
+import { ntfRoute, type NtfFiles } from './cometd/chat-ntf';
 import type { ChatApiConfig } from './config';
 import { FailureFilter } from './failure-filter';
 import { allowOrigins } from './cors';
 import { fileController, uploadRoute } from './file-controller';
 import { FileDesk } from './file-desk';
 import { FileService, type FileStorePort } from './file-service';
-import { acceptForms, createAdapter } from './http-edge';
+import { acceptForms, createAdapter, hurryBodies } from './http-edge';
 import { LogConnection } from './log-connection';
 import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
@@ -22,7 +22,7 @@ import { RequestGate } from './request-gate';
 import { openApiController } from './openapi-controller';
 import { RequestDesk } from './request-desk';
 import { RequestJournal } from './request-journal';
-import { TransferDesk } from './transfer-desk';
+import { STRANGERS_MAX, TransferDesk } from './transfer-desk';
 
 /** The HTTP side over any way to the sessions. */
 export function chatApiParts(
@@ -43,6 +43,7 @@ export function chatApiParts(
 ): Required<Pick<ServiceParts, 'controllers' | 'providers' | 'adapter' | 'configure'>> & { cometd: Cometd } {
   const { config, log } = context;
   const requestBytesMax = config.FLEXPUSH_REQUEST_BYTES_MAX;
+  const receiveTimeoutMs = config.FLEXPUSH_RECEIVE_TIMEOUT_MS;
   const appName = config.FLEXPUSH_APP_NAME;
   const journal = new RequestJournal(backend.metrics, log);
   const obfuscator = new KeyObfuscator(config.FLEXPUSH_KEY_SECRET);
@@ -56,6 +57,9 @@ export function chatApiParts(
   const files = new FileService({ chats: service, store: backend.files ?? (() => undefined), log });
   const transfers = new TransferDesk({
     transfersMax: config.FLEXPUSH_FILE_TRANSFERS_MAX,
+    // They count as requests under way, and may not be all of them.
+    strangersMax: Math.min(STRANGERS_MAX, Math.ceil(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX / 4)),
+    startTimeoutMs: config.FLEXPUSH_FILE_START_TIMEOUT_MS,
     idleTimeoutMs: config.FLEXPUSH_FILE_IDLE_TIMEOUT_MS,
     timeoutMs: config.FLEXPUSH_FILE_TIMEOUT_MS,
   });
@@ -76,8 +80,10 @@ export function chatApiParts(
     options,
     files: backend.ntfFiles ?? desk,
   });
+  const onTurnedAway: RequestJournal['turnedAway'] = (request) => journal.turnedAway(request);
+  const streamed = new Set([uploadRoute(appName)]);
   return {
-    adapter: createAdapter(requestBytesMax),
+    adapter: createAdapter({ requestBytesMax, receiveTimeoutMs, onTurnedAway }),
     controllers: [chatController(appName), fileController(appName), openApiController(appName)],
     providers: [
       { provide: ChatService, useValue: service },
@@ -87,7 +93,14 @@ export function chatApiParts(
     ],
     configure: async (app) => {
       allowOrigins(app, { appName, values: () => options() ?? {} });
-      acceptForms(app, { requestBytesMax, streamed: new Set([uploadRoute(appName)]) });
+      hurryBodies(app, {
+        receiveTimeoutMs,
+        requestBytesMax,
+        streamed,
+        streamedWhenLarge: new Set([ntfRoute(appName)]),
+        onTurnedAway,
+      });
+      acceptForms(app, { requestBytesMax, streamed });
       await cometd.serve(app);
     },
     cometd,

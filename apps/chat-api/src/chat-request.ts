@@ -36,10 +36,10 @@ const fieldsKeptAsUserData = [
   ['lastName', 'LastName'],
 ] as const;
 
-const kept = (name: string, meaning: string): FieldSpec => ({
+const kept = (name: string, meaning: string, charsMax: number = BOUNDS.userDataValueChars): FieldSpec => ({
   name,
   kind: 'text',
-  charsMax: BOUNDS.userDataValueChars,
+  charsMax,
   meaning,
 });
 
@@ -51,8 +51,12 @@ export const chatRequestFields: readonly FieldSpec[] = [
     charsMax: BOUNDS.nicknameChars,
     meaning: 'How the customer is shown; required without firstName and lastName.',
   },
-  kept('firstName', 'Kept as user data FirstName; with lastName it makes the nickname where there is none.'),
-  kept('lastName', 'Kept as user data LastName.'),
+  kept(
+    'firstName',
+    `Kept as user data FirstName; with lastName it makes the nickname where there is none, together and with a blank between them of at most ${BOUNDS.nicknameChars} characters.`,
+    BOUNDS.nicknameChars,
+  ),
+  kept('lastName', 'Kept as user data LastName; see firstName.', BOUNDS.nicknameChars),
   kept('subject', 'Kept as user data Subject.'),
   kept('emailAddress', 'Kept as user data EmailAddress; must look like one.'),
   kept('endpoint', 'Kept as user data _chat_endpoint.'),

@@ -12,10 +12,14 @@ export const configSchema = z
       .default('genesys'),
     /** A larger body is refused with 413; the counterpart of the original's `xml-request-max-size`. */
     FLEXPUSH_REQUEST_BYTES_MAX: z.coerce.number().int().min(200).max(1_048_576).default(32_768),
+    /** How long the head of a request may take to come, and then its body; that of a file has bounds of its own. */
+    FLEXPUSH_RECEIVE_TIMEOUT_MS: z.coerce.number().int().min(50).max(600_000).default(20_000),
     /** Requests that may be under way at once; more are refused with 503. */
     FLEXPUSH_REQUESTS_IN_FLIGHT_MAX: z.coerce.number().int().min(1).max(100_000).default(4_096),
     /** Uploads and downloads of files at once; more are refused with 503. */
     FLEXPUSH_FILE_TRANSFERS_MAX: z.coerce.number().int().min(1).max(10_000).default(64),
+    /** An upload that has not shown its credentials by then is broken off. */
+    FLEXPUSH_FILE_START_TIMEOUT_MS: z.coerce.number().int().min(50).max(600_000).default(10_000),
     /** A transfer that has not moved for this long is broken off. */
     FLEXPUSH_FILE_IDLE_TIMEOUT_MS: z.coerce.number().int().min(100).max(600_000).default(30_000),
     /** A transfer that takes longer is broken off. */

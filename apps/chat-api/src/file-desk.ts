@@ -25,7 +25,7 @@ export class FileDesk {
     callerOf: (fields: FormFields) => SessionCaller,
     chatId?: string,
   ): Promise<Answer> {
-    return this.transfers.upload(request, { needed, chatId }, (form) => this.files.upload(form, callerOf));
+    return this.transfers.upload(request, { needed, chatId }, (place) => this.files.upload(place, callerOf));
   }
 
   /** On success the answer has `content`. */

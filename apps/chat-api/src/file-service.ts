@@ -2,13 +2,14 @@ import { errorCodes, TOKEN_PATTERN, isFileTypeAllowed } from '@flexpush/contract
 import type { Logger } from '@flexpush/process';
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { failure, invalidAnswer, unavailableAnswer, type Answer } from './answer';
+import { failure, invalidAnswer, tooSlowAnswer, unavailableAnswer, type Answer } from './answer';
 import type { ChatService, SessionCaller } from './chat-service';
 import { ok, userDataFields, invalid, type Parsed } from './field-parser';
 import { readFileLimits, type FileLimits } from './file-limits';
 import type { FormFields } from './form';
 import { derivedRequestId, keyHashOf, randomRecordId } from './identity';
 import { fileOperations, type RequestEnvelope, type RequestRecord } from './operations';
+import type { UploadPlace } from './transfer-desk';
 import { UploadError, type UploadForm } from './upload-form';
 
 /** Where the content of files is. What it cannot do because it is away it throws, except in `put`. */
@@ -47,8 +48,8 @@ class TooLargeError extends Error {
 /**
  * Files of chats: their content goes through the store, and everything else through the session like any request.
  *
- * D1. Nothing is stored for who has not shown its credentials; the limits are asked for first, so most of what will be
- *     refused is refused before it is read.
+ * D1. Nothing is stored for who has not shown its credentials, nor does it count as a transfer; the limits are asked for
+ *     first, so most of what will be refused is refused before it is read.
  * D2. The fold decides. What it refuses, or what does not come to it, is deleted from the store; what it may have taken
  *     stays.
  * D3. A repeat with the same Idempotency-Key has the same file id: what is stored already stays as it is. Of repeats at
@@ -73,7 +74,10 @@ export class FileService {
   }
 
   /** `callerOf` says who uploads, from the fields that the form was told to need. */
-  async upload(form: UploadForm, callerOf: (fields: FormFields) => SessionCaller): Promise<Answer> {
+  async upload(
+    { form, admit }: UploadPlace,
+    callerOf: (fields: FormFields) => SessionCaller,
+  ): Promise<Answer> {
     try {
       const start = await form.begin();
       if (start.kind === 'invalid')
@@ -85,10 +89,10 @@ export class FileService {
       const answer = await this.limits(caller);
       const limits = readFileLimits(answer);
       if (!limits) return answer;
-      return await this.store(form, { caller, limits, store, ...start.file });
+      return admit(caller) ?? (await this.store(form, { caller, limits, store, ...start.file }));
     } catch (error) {
       if (!(error instanceof UploadError)) throw error;
-      return invalidAnswer({ code: errorCodes.badRequest, advice: error.message });
+      return brokenOffAnswer(error);
     } finally {
       form.close();
     }
@@ -175,9 +179,11 @@ export class FileService {
     form: UploadForm,
     { caller, ...file }: { caller: SessionCaller; fileId: string; name: string; sizeBytes: number },
   ): Promise<Answer> {
-    const end = await form
-      .end()
-      .catch((error: unknown) => ({ kind: 'invalid' as const, advice: String(error) }));
+    const end = await form.end().catch((error: unknown) => {
+      if (error instanceof UploadError) return { kind: 'broken' as const, error };
+      throw error;
+    });
+    if (end.kind === 'broken') return brokenOffAnswer(end.error, caller.chatId);
     if (end.kind === 'invalid')
       return invalidAnswer({ code: errorCodes.badRequest, advice: end.advice }, caller.chatId);
     return this.perform(caller, 'upload', (envelope) => {
@@ -256,6 +262,19 @@ function noAgentAnswer({ chatId }: SessionCaller): Answer {
     advice: NO_AGENT,
     chatId,
   });
+}
+
+function brokenOffAnswer({ kind, message }: UploadError, chatId?: string): Answer {
+  switch (kind) {
+    case 'invalid':
+      return invalidAnswer({ code: errorCodes.badRequest, advice: message }, chatId);
+    case 'too-slow':
+      return tooSlowAnswer(message, chatId);
+    case 'busy':
+      return unavailableAnswer(message, chatId);
+    default:
+      return kind satisfies never;
+  }
 }
 
 function tooLarge(bytesMax: number): { code: number; advice: string } {

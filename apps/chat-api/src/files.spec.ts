@@ -5,7 +5,7 @@ import { startTestNats, type TestNats } from '@flexpush/testkit';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { randomBytes } from 'node:crypto';
 import { connect, type AddressInfo } from 'node:net';
-import { answered, PlayedFold, startApp } from './app.fixture';
+import { answered, PlayedFold, RealFold, startApp } from './app.fixture';
 import { attachment } from './http-answer';
 
 const CHAT_ID = '00021bBKRTX9M01C';
@@ -186,6 +186,72 @@ describe('file upload', () => {
     expect(await storedMessages()).toBe(before);
   });
 
+  it('refuses what may come only while an agent is there, before it is read', async () => {
+    limits['upload-need-agent'] = 'true';
+    fold.answer = () => answered({ ...limitsReply(), hasAgent: false });
+    const before = await storedMessages();
+    const { status, body } = await upload([...credentials, fileOf(randomBytes(200_000))]);
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      statusCode: 2,
+      chatEnded: false,
+      errors: [{ code: errorCodes.mediaServer }],
+    });
+    expect(fold.records.map(({ type }) => type)).toEqual(['request.fileLimits']);
+    expect(await storedMessages()).toBe(before);
+  });
+
+  it('does so in the words of the fold', async () => {
+    const real = new RealFold();
+    fold.answer = (record) => real.call(record);
+    const service = chat.slice(0, chat.lastIndexOf('/'));
+    const started = await fetch(service, { method: 'POST', body: new URLSearchParams({ nickname: 'Mira' }) });
+    const { chatId, userId = '', secureKey = '' } = chatResponseSchema.parse(await started.json());
+    const refusal = async () => {
+      const body = formOf([['userId', userId], ['secureKey', secureKey], fileOf(Buffer.from('a'))]);
+      const response = await fetch(`${service}/${chatId}/file`, { method: 'POST', body });
+      return { status: response.status, body: chatResponseSchema.parse(await response.json()) };
+    };
+    const early = await refusal();
+    expect(uploads()).toEqual([]);
+    // As an older session-actor answers.
+    fold.answer = async (record) => {
+      const outcome = await real.call(record);
+      if (outcome.kind === 'answered') delete outcome.answer.reply.hasAgent;
+      return outcome;
+    };
+    const late = await refusal();
+    expect(uploads()).toHaveLength(1);
+    delete late.body.alias;
+    expect(early).toEqual(late);
+  });
+
+  it.each([
+    { name: 'an agent is there', needAgent: 'true', hasAgent: true },
+    { name: 'none is needed', needAgent: 'false', hasAgent: false },
+    { name: 'an older session-actor does not say', needAgent: 'true', hasAgent: undefined },
+  ])('leaves the judgement about agents to the fold where $name', async ({ needAgent, hasAgent }) => {
+    limits['upload-need-agent'] = needAgent;
+    fold.answer = (record) =>
+      answered(
+        record.type === 'request.fileLimits'
+          ? { ...limitsReply(), ...(hasAgent === undefined ? {} : { hasAgent }) }
+          : replyTo(record),
+      );
+    expect((await upload([...credentials, fileOf(Buffer.from('a'))])).body.statusCode).toBe(0);
+  });
+
+  it('a repeat of what was taken is answered even when the agent has gone', async () => {
+    limits['upload-need-agent'] = 'true';
+    let hasAgent = true;
+    fold.answer = (record) =>
+      answered(record.type === 'request.fileLimits' ? { ...limitsReply(), hasAgent } : replyTo(record));
+    const headers = { 'idempotency-key': randomBytes(16).toString('hex') };
+    const first = await upload([...credentials, fileOf(Buffer.from('a'))], headers);
+    hasAgent = false;
+    expect(await upload([...credentials, fileOf(Buffer.from('a'))], headers)).toEqual(first);
+  });
+
   it.each([
     { code: errorCodes.tooManyFiles, status: 400 },
     { code: errorCodes.mediaServer, status: 200 },
@@ -296,11 +362,12 @@ describe('file upload', () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     fold.answer = async (record) => {
+      if (record.type === 'request.fileLimits') return answered(limitsReply());
       await held;
-      return answered(record.type === 'request.fileLimits' ? limitsReply() : replyTo(record));
+      return answered(replyTo(record));
     };
     const waiting = [1, 2].map(() => upload([...credentials, fileOf(Buffer.from('a'))]));
-    while (fold.records.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    while (uploads().length < 2) await new Promise((resolve) => setImmediate(resolve));
     const { status, body } = await upload([...credentials, fileOf(Buffer.from('a'))]);
     expect([status, body.statusCode]).toEqual([503, 1]);
     release();

@@ -1,6 +1,13 @@
 import { errorCodes } from '@flexpush/contracts';
 import type { FastifyReply } from 'fastify';
-import { failure, invalidAnswer, notFoundAnswer, unsupportedMediaTypeAnswer, type Answer } from './answer';
+import {
+  failure,
+  invalidAnswer,
+  notFoundAnswer,
+  tooSlowAnswer,
+  unsupportedMediaTypeAnswer,
+  type Answer,
+} from './answer';
 
 export function sendAnswer(reply: FastifyReply, answer: Answer): void {
   if (answer.headers) void reply.headers(answer.headers);
@@ -54,6 +61,8 @@ export function httpFailureAnswer(status: number, context: { requestBytesMax: nu
         advice: 'every operation of the Chat API is a POST',
         headers: { allow: 'POST' },
       });
+    case 408:
+      return tooSlowAnswer('the request did not come in time; it may be repeated');
     case 413:
       return failure({
         status,

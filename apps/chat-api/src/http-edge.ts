@@ -2,44 +2,127 @@ import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { tooSlowAnswer } from './answer';
 import { parseUrlEncoded } from './form';
 import { httpFailureAnswer, internalFailureAnswer, sendAnswer } from './http-answer';
 import { parseMultipart } from './multipart-form';
+import type { RequestJournal } from './request-journal';
 
 /** A path part longer than an id is no id, but still a path: it gets the answer of an unknown chat. */
 const PATH_PART_CHARS_MAX = 16_384;
 
+/** How often connections are looked through for heads that do not come. */
+const HEAD_CHECK_INTERVAL_MS = 1_000;
+/** After an answer on a bare socket its other side may read for so long, and is then cut off, closed or not. */
+const LINGER_MS = 1_000;
+
+const MULTIPART_PATTERN = /^multipart\/form-data\b/i;
+
 type ParserDone = (error: Error | null, body?: unknown) => void;
 
-/** Fastify with the contract's answers where it would use its own. */
-export function createAdapter(requestBytesMax: number): FastifyAdapter {
+type TurnedAway = Parameters<RequestJournal['turnedAway']>[0];
+
+/** Fastify with the contract's answers where it would use its own. A connection without a whole head is closed in time. */
+export function createAdapter(options: {
+  requestBytesMax: number;
+  receiveTimeoutMs: number;
+  onTurnedAway: (request: TurnedAway) => void;
+}): FastifyAdapter {
+  const { requestBytesMax, receiveTimeoutMs } = options;
   const context = { requestBytesMax };
   return new FastifyAdapter({
     bodyLimit: requestBytesMax,
+    http: {
+      headersTimeout: receiveTimeoutMs,
+      connectionsCheckingInterval: Math.min(HEAD_CHECK_INTERVAL_MS, receiveTimeoutMs),
+    },
     routerOptions: { maxParamLength: PATH_PART_CHARS_MAX, ignoreTrailingSlash: true },
     frameworkErrors: (error: { statusCode?: number }, _request: FastifyRequest, reply: FastifyReply) => {
       sendAnswer(reply, httpFailureAnswer(error.statusCode ?? 400, context) ?? internalFailureAnswer());
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
-      answerBrokenHttp(error, socket, requestBytesMax);
+      answerBrokenHttp(error, socket, options);
     },
   });
 }
 
 /** What is not even HTTP, or has headers without end, is answered on the bare socket. */
-function answerBrokenHttp(error: { code?: string }, socket: Socket, requestBytesMax: number): void {
+function answerBrokenHttp(
+  error: { code?: string },
+  socket: Socket,
+  { requestBytesMax, onTurnedAway }: { requestBytesMax: number; onTurnedAway: (request: TurnedAway) => void },
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
   const status =
     error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
-  const { body } = httpFailureAnswer(status, { requestBytesMax }) ?? internalFailureAnswer();
+  const { body, outcome } = httpFailureAnswer(status, { requestBytesMax }) ?? internalFailureAnswer();
+  // Browsers open connections ahead; one that was never used was no bad request.
+  if (socket.bytesRead > 0) onTurnedAway({ method: 'none', outcome, httpStatus: status });
   const text = JSON.stringify(body);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
       `content-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
   );
+  // Half closed, it would stay for as long as the other side likes.
+  const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(linger));
+}
+
+/**
+ * Requests whose body does not come in time are answered and their connections closed, whether anybody reads the body or
+ * it is only waited out behind an early answer. Until they are answered, uploads have bounds of their own.
+ */
+export function hurryBodies(
+  app: NestFastifyApplication,
+  options: {
+    receiveTimeoutMs: number;
+    requestBytesMax: number;
+    /** Routes whose multipart bodies are uploads. */
+    streamed: ReadonlySet<string>;
+    /** Routes where only those are that may be larger than any other body. */
+    streamedWhenLarge: ReadonlySet<string>;
+    onTurnedAway: (request: TurnedAway) => void;
+  },
+): void {
+  const { receiveTimeoutMs, requestBytesMax, streamed, streamedWhenLarge, onTurnedAway } = options;
+  const isUpload = ({ headers, routeOptions }: FastifyRequest): boolean => {
+    const route = routeOptions.url ?? '';
+    if (!MULTIPART_PATTERN.test(headers['content-type'] ?? '')) return false;
+    const isLarge = Number(headers['content-length'] ?? Infinity) > requestBytesMax;
+    return streamed.has(route) || (streamedWhenLarge.has(route) && isLarge);
+  };
+  const tooSlow = (request: FastifyRequest, reply: FastifyReply) => {
+    if (reply.raw.headersSent) {
+      request.raw.destroy();
+      return;
+    }
+    if (isUpload(request)) return;
+    const answer = tooSlowAnswer(`the body did not come within ${receiveTimeoutMs} ms; it may be repeated`);
+    onTurnedAway({ method: request.method, outcome: answer.outcome, httpStatus: answer.status });
+    void reply.header('connection', 'close');
+    // Node forgets a request that was answered: who reads its body would wait for ever.
+    request.raw.socket.once('close', () => request.raw.destroy(new Error('the body did not come in time')));
+    sendAnswer(reply, answer);
+  };
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', (request, reply, done) => {
+      if (hasBody(request)) {
+        // A process that stops does not wait for it.
+        const timer = setInterval(() => tooSlow(request, reply), receiveTimeoutMs).unref();
+        const stop = () => clearInterval(timer);
+        request.raw.once('end', stop).once('close', stop);
+      }
+      done();
+    });
+}
+
+function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
 /**

@@ -1,8 +1,10 @@
 import { chatResponseSchema, errorCodes } from '@flexpush/contracts';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import Ajv2020 from 'ajv/dist/2020';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { answered, PlayedFold, startApp } from './app.fixture';
-import { openApiDocument } from './openapi';
+import { openApiDocument, uploadOrder } from './openapi';
 import { operations } from './operations';
 
 interface Media {
@@ -140,6 +142,23 @@ describe('the OpenAPI document', () => {
       expect(isResponse(body)).toBe(true);
     }
     expect(isResponse({ statusCode: 0 })).toBe(false);
+  });
+
+  it('a name has the length of a nickname, and so have two together', async () => {
+    const ask = async (fields: Record<string, string>) =>
+      (await post('/genesys/2/chat/support', fields)).statusCode;
+    const long = 'x'.repeat(128);
+    expect(await ask({ nickname: 'Mira', firstName: long, lastName: long })).toBe(200);
+    expect(await ask({ nickname: 'Mira', firstName: `${long}x`, lastName: 'y' })).toBe(400);
+    expect(await ask({ firstName: long.slice(2), lastName: 'y' })).toBe(200);
+    expect(await ask({ firstName: long.slice(1), lastName: 'y' })).toBe(400);
+  });
+
+  it('says the same of the order of an upload as the documentation', () => {
+    const page = (name: string) => readFileSync(join(__dirname, '../../../docs', name), 'utf8');
+    const marked = (fields: string[]) => uploadOrder(fields.map((name) => `\`${name}\``).join(' and '));
+    expect(page('chat-api.md')).toContain(marked(['userId', 'secureKey']));
+    expect(page('cometd.md')).toContain(marked(['operation', 'secureKey']));
   });
 
   it('names every error code', () => {

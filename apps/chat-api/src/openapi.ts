@@ -4,6 +4,7 @@ import { chatRequestFields } from './chat-request';
 import { ntfOperations } from './cometd/chat-ntf';
 import type { FieldSpec } from './operation-fields';
 import { fileOperations, operations } from './operations';
+import { SPOOL_BYTES_MAX } from './upload-form';
 
 type Json = Record<string, unknown>;
 
@@ -71,6 +72,7 @@ const failures = {
   '400': { $ref: '#/components/responses/Invalid' },
   '404': { $ref: '#/components/responses/NotFound' },
   '405': { $ref: '#/components/responses/NotPost' },
+  '408': { $ref: '#/components/responses/TooSlow' },
   '413': { $ref: '#/components/responses/TooLarge' },
   '415': { $ref: '#/components/responses/UnsupportedMediaType' },
   '503': { $ref: '#/components/responses/Unavailable' },
@@ -123,6 +125,11 @@ const file: Json = {
   contentMediaType: 'application/octet-stream',
 };
 
+/** The same sentence in the documentation of REST and of CometD. */
+export function uploadOrder(credentials: string): string {
+  return `Put ${credentials} before the file; of a file that comes before them at most ${SPOOL_BYTES_MAX / 2 ** 20} MiB are taken.`;
+}
+
 function chatPaths(base: string): Record<string, Json> {
   const session = `${base}/{chatId}`;
   const credentials = { [FORM]: urlEncoded(credentialFields) };
@@ -153,7 +160,7 @@ function chatPaths(base: string): Record<string, Json> {
     });
   paths[`${session}/file`] = path({
     id: fileOperations.upload,
-    summary: 'Uploads a file. userId and secureKey come before the file.',
+    summary: `Uploads a file. ${uploadOrder('userId and secureKey')}`,
     content: {
       'multipart/form-data': {
         schema: formSchema([...credentialFields, userDataOfFile], {
@@ -188,7 +195,7 @@ function ntfPath(): Json {
   return {
     post: {
       operationId: 'chatNtf',
-      summary: 'File operations of a connected CometD client.',
+      summary: `File operations of a connected CometD client. ${uploadOrder('operation and secureKey')}`,
       parameters: [
         {
           name: 'BAYEUX_BROWSER',
@@ -252,6 +259,7 @@ export function openApiDocument(appName: string): Json {
         Invalid: reply(`The request is wrong; code is one of ${Object.values(errorCodes).join(', ')}.`),
         NotFound: reply('There is no such path.'),
         NotPost: reply('Not a POST.'),
+        TooSlow: reply('The request did not come in time; it may be repeated.'),
         TooLarge: reply('The body is too large; the advice is the limit.'),
         UnsupportedMediaType: reply('Not the form that the operation takes.'),
         Unavailable: reply('Cannot be taken now; may be repeated after Retry-After.'),

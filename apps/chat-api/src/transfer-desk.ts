@@ -1,8 +1,9 @@
-import { unavailableAnswer, type Answer } from './answer';
-import { RequestGate } from './request-gate';
-import { SpoolBudget, SPOOLED_BYTES_MAX, UploadForm } from './upload-form';
-import type { IncomingHttpHeaders } from 'node:http';
+import { IncomingMessage, type IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import { unavailableAnswer, type Answer } from './answer';
+import { EvictingRoom } from './evicting-room';
+import { RequestGate } from './request-gate';
+import { SpoolBudget, SPOOLED_BYTES_MAX, UploadError, UploadForm } from './upload-form';
 
 /** A body that is read as it comes, and what says how. */
 export interface UploadRequest {
@@ -12,12 +13,31 @@ export interface UploadRequest {
 
 export interface TransferBounds {
   transfersMax: number;
+  /** Uploads that have not shown their credentials, or were refused and are read out; more send the oldest away. */
+  strangersMax: number;
+  /** An upload must have shown its credentials by then; one that sends the file first must keep the pace instead. */
+  startTimeoutMs: number;
   /** Nothing has moved for this long: the other side has gone. */
   idleTimeoutMs: number;
   /** Of a whole transfer, however steadily it drips. */
   timeoutMs: number;
 }
 
+/** An upload that has begun, and its way to a transfer. */
+export interface UploadPlace {
+  form: UploadForm;
+  /** To be called once the session has accepted the uploader. Undefined: the upload counts as a transfer now. */
+  admit(uploader: { chatId: string; userId: string | undefined }): Answer | undefined;
+}
+
+/** Of one process. Far more than honest clients ever have between a request's head and its first fields. */
+export const STRANGERS_MAX = 256;
+/** A file that comes before its credentials must come at this pace; mobile networks at their worst are faster. */
+const FILE_FIRST_BYTES_PER_S_MIN = 8_192;
+/** Chats can be had for the asking: who has one may not take all transfers. As many as the default limit of files, and one. */
+export const UPLOADS_PER_PARTICIPANT_MAX = 4;
+const TOO_MANY_OF_ONE = 'too many files of this participant are under way; the same request may be retried';
+const EVICTED = 'too many uploads wait for their credentials; the same request may be retried';
 const TOO_MANY = 'too many files are under way; the same request may be retried';
 /**
  * A client that writes before it reads, as browsers do, sees an early answer only when somebody takes what it sends.
@@ -26,13 +46,23 @@ const TOO_MANY = 'too many files are under way; the same request may be retried'
 const DISCARDED_BYTES_MAX = 64 * 1024 * 1024;
 const DISCARD_TIMEOUT_MS = 10_000;
 
-/** Bounds the transfers of files: how many at once, and for how long (I9). */
+/**
+ * Bounds the transfers of files: how many at once, and for how long (I9).
+ *
+ * T1. An upload is a transfer only from when the session has accepted its credentials. Before that, and when it has been
+ *     refused, it keeps nobody else out: who comes later takes its place.
+ * T2. Every phase has its time: that before the credentials, that without a byte, and the whole.
+ */
 export class TransferDesk {
   private readonly gate: RequestGate;
+  private readonly strangers: EvictingRoom;
+  /** Uploads that are transfers, by participant. */
+  private readonly admitted = new Map<string, number>();
   private readonly budget = new SpoolBudget(SPOOLED_BYTES_MAX);
 
   constructor(private readonly bounds: TransferBounds) {
     this.gate = new RequestGate(bounds.transfersMax);
+    this.strangers = new EvictingRoom(bounds.strangersMax);
   }
 
   inFlight(): number {
@@ -43,25 +73,40 @@ export class TransferDesk {
   async upload(
     { raw, headers }: UploadRequest,
     { needed, chatId }: { needed: readonly string[]; chatId: string | undefined },
-    perform: (form: UploadForm) => Promise<Answer>,
+    perform: (place: UploadPlace) => Promise<Answer>,
   ): Promise<Answer> {
-    if (this.gate.enter() !== 'entered') return unavailableAnswer(TOO_MANY, chatId);
-    const form = new UploadForm(raw, headers['content-type'] ?? '', { needed, budget: this.budget });
-    let isTooSlow = false;
-    const watch = this.watch((reason) => {
-      isTooSlow = true;
-      form.fail(reason);
-    });
-    raw.on('data', watch.moved);
+    const { budget } = this;
+    const form = new UploadForm(raw, headers['content-type'] ?? '', { needed, budget, peer: peerOf(raw) });
+    const hurry = this.hurry(form, raw, needed);
+    let leave: () => void = () => undefined;
+    const admit: UploadPlace['admit'] = (uploader) => {
+      const place = this.admit(`${uploader.chatId}:${uploader.userId}`);
+      if (typeof place === 'string') return unavailableAnswer(place, chatId);
+      leave = place;
+      return undefined;
+    };
     try {
-      return await perform(form);
+      return await perform({ form, admit });
     } finally {
-      watch.end();
-      raw.off('data', watch.moved);
+      hurry.end();
       form.close();
-      if (!isTooSlow) await discardRest(raw);
-      this.gate.leave();
+      leave();
+      if (!hurry.hasEndedIt()) await this.discardRest(raw);
     }
+  }
+
+  /** Returns how to leave, or why there is no place. */
+  private admit(participant: string): (() => void) | string {
+    const count = this.admitted.get(participant) ?? 0;
+    if (count >= UPLOADS_PER_PARTICIPANT_MAX) return TOO_MANY_OF_ONE;
+    if (this.gate.enter() !== 'entered') return TOO_MANY;
+    this.admitted.set(participant, count + 1);
+    return () => {
+      this.gate.leave();
+      const left = (this.admitted.get(participant) ?? 1) - 1;
+      if (left > 0) this.admitted.set(participant, left);
+      else this.admitted.delete(participant);
+    };
   }
 
   /** The answer's content counts as under way until it has gone. */
@@ -90,6 +135,47 @@ export class TransferDesk {
     }
   }
 
+  /** Ends the form when it takes too long, or its place is wanted before it has shown who it is (T1, T2). */
+  private hurry(
+    form: UploadForm,
+    raw: Readable,
+    needed: readonly string[],
+  ): { hasEndedIt(): boolean; end(): void } {
+    const { startTimeoutMs } = this.bounds;
+    let hasEnded = false;
+    const giveUp = (error: UploadError) => {
+      hasEnded = true;
+      form.fail(error);
+    };
+    const watch = this.watch((reason) => giveUp(new UploadError(reason, { kind: 'too-slow' })));
+    const leave = this.strangers.enter(() => giveUp(new UploadError(EVICTED, { kind: 'busy' })));
+    let bytes = 0;
+    const start = setInterval(() => {
+      const isSteady = form.isFileFirst && bytes * 1_000 >= FILE_FIRST_BYTES_PER_S_MIN * startTimeoutMs;
+      bytes = 0;
+      const reason = `${needed.join(' and ')} did not come within ${startTimeoutMs} ms; send them before the file`;
+      if (!isSteady) giveUp(new UploadError(reason, { kind: 'too-slow' }));
+    }, startTimeoutMs);
+    const shown = () => {
+      clearInterval(start);
+      leave();
+    };
+    form.begin().then(shown, shown);
+    const take = (part: Buffer) => {
+      bytes += part.length;
+      watch.moved();
+    };
+    raw.on('data', take);
+    return {
+      hasEndedIt: () => hasEnded,
+      end: () => {
+        shown();
+        watch.end();
+        raw.off('data', take);
+      },
+    };
+  }
+
   private watch(onTooSlow: (reason: string) => void): { moved: () => void; end: () => void } {
     const { idleTimeoutMs, timeoutMs } = this.bounds;
     const idle = setTimeout(() => onTooSlow(`nothing has come for ${idleTimeoutMs} ms`), idleTimeoutMs);
@@ -102,24 +188,31 @@ export class TransferDesk {
       },
     };
   }
+
+  private async discardRest(body: Readable): Promise<void> {
+    if (body.readableEnded || body.destroyed) return;
+    let bytes = 0;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        leave();
+        resolve();
+      };
+      const timer = setTimeout(end, DISCARD_TIMEOUT_MS);
+      const leave = this.strangers.enter(end);
+      body.on('data', (part: Buffer) => {
+        bytes += part.length;
+        if (bytes > DISCARDED_BYTES_MAX) end();
+      });
+      body.once('end', end);
+      body.once('close', end);
+      body.resume();
+    });
+    body.pause();
+  }
 }
 
-async function discardRest(body: Readable): Promise<void> {
-  if (body.readableEnded || body.destroyed) return;
-  let bytes = 0;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, DISCARD_TIMEOUT_MS);
-    const end = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    body.on('data', (part: Buffer) => {
-      bytes += part.length;
-      if (bytes > DISCARDED_BYTES_MAX) end();
-    });
-    body.once('end', end);
-    body.once('close', end);
-    body.resume();
-  });
-  body.pause();
+/** Empty where the body has no connection of its own. */
+function peerOf(raw: Readable): string {
+  return raw instanceof IncomingMessage ? (raw.socket.remoteAddress ?? '') : '';
 }

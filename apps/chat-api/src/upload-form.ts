@@ -15,33 +15,48 @@ export type FormStart =
   /** No memory is left for uploads that send the file first. */
   | { kind: 'busy' };
 
-/** The client sent something that is no upload, or stopped sending. */
+/** The client sent something that is no upload, or stopped sending; `busy`: others need its place. */
 export class UploadError extends Error {
   readonly code = 'UPLOAD';
   readonly retryable = false;
+  readonly kind: 'invalid' | 'too-slow' | 'busy';
+
+  constructor(message: string, options: { kind?: UploadError['kind']; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.kind = options.kind ?? 'invalid';
+  }
 }
 
-/** Memory for files that come before their credentials; shared by all uploads of a process. */
+/**
+ * Memory for files that come before their credentials; shared by all uploads of a process. One address gets half of it at
+ * most, so that a single stranger does not take it from everybody.
+ */
 export class SpoolBudget {
   private taken = 0;
+  private readonly byPeer = new Map<string, number>();
 
   constructor(private readonly bytesMax: number) {}
 
-  take(bytes: number): boolean {
-    if (this.taken + bytes > this.bytesMax) return false;
+  take(peer: string, bytes: number): boolean {
+    const ofPeer = (this.byPeer.get(peer) ?? 0) + bytes;
+    if (this.taken + bytes > this.bytesMax || ofPeer > this.bytesMax / 2) return false;
     this.taken += bytes;
+    this.byPeer.set(peer, ofPeer);
     return true;
   }
 
-  free(bytes: number): void {
+  free(peer: string, bytes: number): void {
     this.taken -= bytes;
+    const left = (this.byPeer.get(peer) ?? 0) - bytes;
+    if (left > 0) this.byPeer.set(peer, left);
+    else this.byPeer.delete(peer);
   }
 }
 
 /** The default limit of a file: with it every file may come first. */
 export const SPOOL_BYTES_MAX = 2_097_152;
 /** Of all uploads at once. */
-export const SPOOLED_BYTES_MAX = 4 * SPOOL_BYTES_MAX;
+export const SPOOLED_BYTES_MAX = 8 * SPOOL_BYTES_MAX;
 const FIELD_BYTES_MAX = BOUNDS.userDataValueChars * 4;
 /** Of all fields of an upload; more would not fit into a record anyway. */
 const FIELDS_BYTES_MAX = BOUNDS.recordBytes;
@@ -71,13 +86,14 @@ export class UploadForm {
   private readonly parser: BusboyInstance | undefined;
   private file: Readable | undefined;
   private problem: string | undefined;
+  private isSpooling = false;
   private fieldBytes = 0;
   private spooledBytes = 0;
 
   constructor(
     private readonly body: Readable,
     contentType: string,
-    private readonly options: { needed: readonly string[]; budget: SpoolBudget },
+    private readonly options: { needed: readonly string[]; budget: SpoolBudget; peer: string },
   ) {
     this.started = new Promise((resolve, reject) => {
       this.start = resolve;
@@ -99,6 +115,11 @@ export class UploadForm {
     return this.started;
   }
 
+  /** The file has come before the needed fields, and is waiting for them. */
+  get isFileFirst(): boolean {
+    return this.isSpooling;
+  }
+
   /** After the content was read: all fields, those behind the file too. */
   async end(): Promise<{ kind: 'fields'; fields: FormFields } | { kind: 'invalid'; advice: string }> {
     await this.ended;
@@ -108,8 +129,7 @@ export class UploadForm {
   }
 
   /** Ends it, wherever it is: whoever reads hears the reason. What is left of the body stays unread. */
-  fail(reason: string, cause?: unknown): void {
-    const error = new UploadError(reason, { cause });
+  fail(error: UploadError): void {
     this.file?.destroy(error);
     this.failStart(error);
     this.failEnd(error);
@@ -119,20 +139,21 @@ export class UploadForm {
   close(): void {
     if (this.parser) this.body.unpipe(this.parser);
     this.file?.destroy();
-    this.options.budget.free(this.spooledBytes);
+    this.options.budget.free(this.options.peer, this.spooledBytes);
     this.spooledBytes = 0;
   }
 
   /** By hand, because a pipeline would destroy the request, and with it the way back for the answer. */
   private read(parser: BusboyInstance): void {
     const { body } = this;
-    body.once('error', (error) => this.fail('the request broke off', error));
+    const brokeOff = (cause?: unknown) => this.fail(new UploadError('the request broke off', { cause }));
+    body.once('error', brokeOff);
     body.once('close', () => {
-      if (!body.readableEnded) this.fail('the request broke off');
+      if (!body.readableEnded) brokeOff();
     });
-    parser.once('error', (error: unknown) => {
+    parser.once('error', (cause: unknown) => {
       body.unpipe(parser);
-      this.fail('the multipart form cannot be read', error);
+      this.fail(new UploadError('the multipart form cannot be read', { cause }));
     });
     parser.once('finish', () => {
       if (!this.file) this.refuse('a part "file" with a file name is required');
@@ -199,11 +220,15 @@ export class UploadForm {
     }
     if (this.options.needed.every((needed) => this.fields.has(needed)))
       this.start({ kind: 'file', file: { name: shown, content: stream }, fields: this.fields });
-    else void this.spool(shown, stream).catch((error: unknown) => this.fail('the request broke off', error));
+    else
+      void this.spool(shown, stream).catch((cause: unknown) =>
+        this.fail(new UploadError('the request broke off', { cause })),
+      );
   }
 
   /** Keeps a file that came before its credentials until all is read. */
   private async spool(name: string, stream: Readable): Promise<void> {
+    this.isSpooling = true;
     const parts: Buffer[] = [];
     for await (const part of stream as AsyncIterable<Buffer>) {
       if (this.spooledBytes + part.length > SPOOL_BYTES_MAX) {
@@ -212,7 +237,7 @@ export class UploadForm {
         );
         return;
       }
-      if (!this.options.budget.take(part.length)) {
+      if (!this.options.budget.take(this.options.peer, part.length)) {
         this.start({ kind: 'busy' });
         return;
       }

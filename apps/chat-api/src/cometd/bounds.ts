@@ -26,6 +26,8 @@ export const COMETD_BOUNDS = {
   retryMs: 1_000,
   /** Bytes that may lie unsent in a WebSocket before messages wait in the client's queue. */
   socketBufferBytes: 1_048_576,
+  /** A WebSocket that no client uses may stay open for so long, and for the time that a client has to connect. */
+  unusedSocketMs: 10_000,
   channelChars: 256,
   idChars: 64,
   subscriptionsPerMessage: 32,

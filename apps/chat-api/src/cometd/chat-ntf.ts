@@ -6,8 +6,8 @@ import {
   failure,
   invalidAnswer,
   notEnteredAnswer,
-  notFoundAnswer,
   sessionFailureAnswer,
+  unknownOperationAnswer,
   type Answer,
 } from '../answer';
 import type { SessionCaller } from '../chat-service';
@@ -57,6 +57,11 @@ export const ntfOperations: ReadonlyMap<string, string> = new Map([
 const UPLOAD = 'fileUpload';
 const UPLOAD_NEEDS = ['operation', 'secureKey'];
 
+/** The one path; its multipart bodies may carry a file. */
+export function ntfRoute(appName: string): string {
+  return `/${appName}/2/chat-ntf`;
+}
+
 const UNKNOWN_CLIENT = 402;
 /** Of a key that says nothing of a chat. */
 const NO_CHAT = '';
@@ -79,7 +84,7 @@ export class ChatNtf {
       // Left unread: it may carry a file.
       scope.addContentTypeParser('multipart/form-data', (_request, payload, parsed) => parsed(null, payload));
       scope.setErrorHandler((error, request, reply) => this.refuse(error, request, reply));
-      scope.post(`/${this.options.appName}/2/chat-ntf`, (request, reply) => this.run(request, reply));
+      scope.post(ntfRoute(this.options.appName), (request, reply) => this.run(request, reply));
       done();
     });
   }
@@ -154,7 +159,7 @@ export class ChatNtf {
 
   private async onFields(name: string, fields: FormFields): Promise<Answer> {
     const operation = ntfOperations.get(name);
-    if (operation === undefined) return notFoundAnswer();
+    if (operation === undefined) return unknownOperationAnswer(name, ntfOperations.keys());
     const identity = this.options.identify(fields);
     if (!identity) return sessionFailureAnswer('bad-key', { chatId: NO_CHAT });
     const caller = callerOf(identity, operation);

@@ -9,9 +9,9 @@ import {
 import type { Logger } from '@flexpush/process';
 import {
   invalidAnswer,
-  notFoundAnswer,
   sessionFailureAnswer,
   notEnteredAnswer,
+  unknownOperationAnswer,
   type Answer,
 } from '../answer';
 import type { ChatService, SessionCaller } from '../chat-service';
@@ -180,7 +180,7 @@ export class CometFront implements BayeuxHandler {
   private async onChat(publish: Publish, { name, fields }: Operation, done: Done): Promise<void> {
     const rest = restOperations.get(name);
     if (rest === undefined && name !== 'requestNotifications') {
-      this.reply(publish, done(notFoundAnswer()).body);
+      this.reply(publish, done(unknownOperationAnswer(name, cometOperations)).body);
       return;
     }
     const identity = this.identify(publish.service, fields);
@@ -325,6 +325,8 @@ export class CometFront implements BayeuxHandler {
     return `${this.options.callerId}/${session.clientId}`;
   }
 }
+
+const cometOperations = ['requestChat', 'requestNotifications', ...restOperations.keys()];
 
 type Done = (answer: Answer) => Answer;
 

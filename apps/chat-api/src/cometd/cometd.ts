@@ -62,6 +62,9 @@ export class Cometd {
     this.webSocket = new WebSocketTransport({
       ...this.httpOptions(),
       connectionsMax: config.FLEXPUSH_COMETD_SESSIONS_MAX,
+      maxIntervalMs: config.FLEXPUSH_COMETD_MAX_INTERVAL_MS,
+      clock,
+      onUnused: () => this.metrics.refused('unused-socket'),
     });
   }
 

@@ -1,3 +1,4 @@
+import type { CallClock } from '@flexpush/actor-runtime';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -12,16 +13,27 @@ export interface WebSocketTransportOptions {
   /** A larger frame closes the connection with 1009. */
   requestBytesMax: number;
   connectionsMax: number;
+  /** A client must connect so soon after its handshake. */
+  maxIntervalMs: number;
+  clock: CallClock;
   server: BayeuxServer;
+  /** Nobody used the socket in time. */
+  onUnused: () => void;
 }
 
 /** Going away, as a process does that stops (RFC 6455). */
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_UNSUPPORTED_DATA = 1003;
+const CLOSE_POLICY = 1008;
+/** A refused upgrade is answered, and then its connection is cut off, closed by the other side or not. */
+const LINGER_MS = 1_000;
 
 /**
  * WebSocket on the same path. All messages of a connection reach the same process, so the cookie is needed only for calls
  * beside it; it is set with the upgrade.
+ *
+ * W1. A socket that no client has connected through, or whose last client has gone, is closed after
+ *     `unusedSocketMs` + `maxIntervalMs`, whatever else comes through it: so long a client has that handshakes in time.
  */
 export class WebSocketTransport {
   private readonly sockets: WebSocketServer;
@@ -74,7 +86,8 @@ export class WebSocketTransport {
 
   private serve(socket: WebSocket, browserId: string): void {
     const sessions = new Set<BayeuxSession>();
-    const channel = this.socketOf(socket, sessions);
+    const use = this.watchUse(socket);
+    const channel = this.socketOf(socket, sessions, use);
     const link: Link = { type: 'websocket', browserId, socket: channel };
     // ws closes by itself after an error, with the code that fits.
     socket.on('error', () => undefined);
@@ -91,16 +104,41 @@ export class WebSocketTransport {
       if (!channel.hasRoom()) socket.pause();
     });
     socket.on('close', () => {
+      use.begin();
       for (const session of sessions) session.detach(channel);
     });
   }
 
-  private socketOf(socket: WebSocket, sessions: Set<BayeuxSession>): Socket {
+  /** Closes the socket unless its use begins, or begins again, in time (W1). */
+  private watchUse(socket: WebSocket): SocketUse {
+    const { clock, maxIntervalMs, onUnused } = this.options;
+    const arm = () =>
+      clock.setTimer(COMETD_BOUNDS.unusedSocketMs + maxIntervalMs, () => {
+        onUnused();
+        socket.close(CLOSE_POLICY, 'no client is connected');
+      });
+    let cancel = arm();
+    return {
+      begin: () => cancel(),
+      end: () => {
+        cancel();
+        if (socket.readyState === socket.OPEN) cancel = arm();
+      },
+    };
+  }
+
+  private socketOf(socket: WebSocket, sessions: Set<BayeuxSession>, use: SocketUse): Socket {
     const hasRoom = () => socket.bufferedAmount < COMETD_BOUNDS.socketBufferBytes;
     return {
       hasRoom,
-      attached: (session) => void sessions.add(session),
-      detached: (session) => void sessions.delete(session),
+      attached: (session) => {
+        sessions.add(session);
+        use.begin();
+      },
+      detached: (session) => {
+        sessions.delete(session);
+        if (sessions.size === 0) use.end();
+      },
       send: (texts) => {
         if (socket.readyState !== socket.OPEN) return;
         socket.send(`[${texts.join(',')}]`, () => {
@@ -113,6 +151,13 @@ export class WebSocketTransport {
   }
 }
 
+interface SocketUse {
+  begin(): void;
+  end(): void;
+}
+
 function refuseUpgrade(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(linger));
 }
