@@ -6,6 +6,7 @@ import { runE2e, type E2eSettings } from './e2e-bench';
 import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { runRest, type RestSettings } from './rest-bench';
+import { runResend, type ResendSettings } from './resend-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 
 interface Bench<Settings> {
@@ -63,6 +64,18 @@ const rest: Bench<RestSettings> = {
   run: runRest,
 };
 
+const resend: Bench<ResendSettings> = {
+  name: 'resend',
+  measures: 'unconfirmed pushes, always due, sent again and again: against BullMQ and undici alone',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+      .option('--subscriptions <n>', 'subscriptions that nobody confirms', parseCount, 40_000)
+      .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
+  run: runResend,
+};
+
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
@@ -86,24 +99,33 @@ const replay: Bench<ReplaySettings> = {
   run: runReplay,
 };
 
+const benches = [
+  bench(deliver),
+  bench(publish),
+  bench(rest),
+  bench(resend),
+  bench(e2e),
+  bench(takeover),
+  bench(replay),
+];
+
+/** Hides the type of a bench's settings, which only itself and its options need to know. */
+function bench<Settings>(one: Bench<Settings>) {
+  const { name, measures } = one;
+  return { name, measures, register: (parent: Command) => register(parent, one) };
+}
+
 export function registerBench(program: Command): void {
-  const bench = program
+  const command = program
     .command('bench')
     .description('Measure this build on this machine, against stacks of its own.');
-  bench
+  command
     .command('list')
     .description('The benches.')
     .option('--json', 'print one JSON object')
     .action((given: { json?: boolean }) => list(given.json === true));
-  const run = bench.command('run').description('Run a bench by its name.');
-  for (const parent of [bench, run]) {
-    register(parent, deliver);
-    register(parent, publish);
-    register(parent, rest);
-    register(parent, e2e);
-    register(parent, takeover);
-    register(parent, replay);
-  }
+  const run = command.command('run').description('Run a bench by its name.');
+  for (const parent of [command, run]) for (const one of benches) one.register(parent);
   run.on('command:*', ([name]: string[]) => {
     throw new Error(`there is no bench "${name}"; see "flexpush bench list"`);
   });
@@ -121,15 +143,12 @@ function register<Settings>(parent: Command, { name, measures, withOptions, run 
 }
 
 function list(json: boolean): void {
-  const benches = [deliver, publish, rest, e2e, takeover, replay].map(({ name, measures }) => ({
-    name,
-    measures,
-  }));
-  if (json) printJson({ benches });
+  const named = benches.map(({ name, measures }) => ({ name, measures }));
+  if (json) printJson({ benches: named });
   else
     printTable(
       ['BENCH', 'MEASURES'],
-      benches.map(({ name, measures }) => [name, measures]),
+      named.map(({ name, measures }) => [name, measures]),
     );
 }
 

@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 /** The programs in `processes`. */
-export type BenchProgram = 'receiver' | 'bare-sender' | 'bare-consumer' | 'bare-rest' | 'rest-load';
+export type BenchProgram =
+  | 'receiver'
+  | 'bare-sender'
+  | 'bare-consumer'
+  | 'bare-rest'
+  | 'rest-load'
+  | 'bullmq-resend'
+  | 'bullmq-timers';
 
 interface Answer {
   readonly n: number;

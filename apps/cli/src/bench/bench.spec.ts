@@ -8,6 +8,7 @@ interface Ended {
   readonly result: {
     readonly bench: string;
     readonly metrics: Record<string, unknown>;
+    readonly ratios: Record<string, number>;
     readonly bars: readonly { name: string; value: number | null; ok: boolean }[];
   };
   readonly stderr: string;
@@ -36,7 +37,8 @@ function brokenPromises({ result }: Ended): string[] {
 
 it('names its benches, and refuses others', async () => {
   const { result } = await bench('list');
-  expect(result).toMatchObject({ benches: [{ name: 'e2e' }, { name: 'takeover' }, { name: 'replay' }] });
+  const { benches } = result as unknown as { benches: { name: string }[] };
+  expect(benches.map(({ name }) => name)).toEqual(expect.arrayContaining(['resend', 'takeover', 'replay']));
   expect((await bench('run', 'nothing')).stderr).toContain('there is no bench "nothing"');
 });
 
@@ -56,5 +58,20 @@ it('wipes Redis and counts what is folded again', async () => {
   const [node] = ended.result.metrics['nodes'] as { records: number }[];
   // The log holds these and what the watched chats have caused; some of it is folded before the wipe is noticed.
   expect(node?.records).toBeGreaterThan(11_000);
+  expect(brokenPromises(ended)).toEqual([]);
+});
+
+it('sends unconfirmed pushes again and again, beside BullMQ and undici alone', async () => {
+  const short = ['--subscriptions', '600', '--seconds', '2', '--repeats', '1'];
+  const ended = await bench('run', 'resend', ...short);
+  expect(ended.result).toMatchObject({
+    bench: 'resend',
+    metrics: {
+      flexpush: { postsPerS: { median: expect.any(Number) }, cpuUsPerPost: expect.any(Object) },
+      bullmq: { postsPerS: { median: expect.any(Number) }, failed: 0 },
+    },
+    ratios: { 'of bullmq': expect.any(Number), 'of undici': expect.any(Number) },
+  });
+  expect(ended.result.bars.map(({ name }) => name)).toContain('lost (at most)');
   expect(brokenPromises(ended)).toEqual([]);
 });

@@ -1,5 +1,6 @@
-import { Pool } from 'undici';
+import { createPoster } from './poster';
 import { serve } from './serve';
+import { triggerBody } from './trigger-body';
 
 export interface BareSenderSettings {
   readonly url: string;
@@ -7,21 +8,12 @@ export interface BareSenderSettings {
   readonly connections: number;
 }
 
+const DEVICES = 2_000;
+
 /** What undici alone does: `Pool.request` in a closed loop, bodies like those of the product, built for each POST. */
 serve<BareSenderSettings>(({ url, connections }) => {
-  const { origin, pathname } = new URL(url);
-  const pool = new Pool(origin, { connections, pipelining: 1 });
+  const post = createPoster(url, connections);
   let next = 0;
-  const post = async (): Promise<void> => {
-    const { statusCode, body } = await pool.request({
-      path: pathname,
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: triggerBody(next++),
-    });
-    if (statusCode !== 200) throw new Error(`the receiver answered ${statusCode}`);
-    await body.dump();
-  };
   return {
     /** POSTs done within so many ms. */
     run: async (durationMs: number) => {
@@ -29,7 +21,8 @@ serve<BareSenderSettings>(({ url, connections }) => {
       let posts = 0;
       const worker = async (): Promise<void> => {
         while (performance.now() < endMs) {
-          await post();
+          const n = next++;
+          await post(triggerBody({ n, attempt: 0, deviceId: `device-${n % DEVICES}` }));
           posts++;
         }
       };
@@ -38,30 +31,3 @@ serve<BareSenderSettings>(({ url, connections }) => {
     },
   };
 });
-
-/** As a trigger of the product looks on the wire (CONTRACT 3.4). */
-function triggerBody(n: number): string {
-  return JSON.stringify({
-    message: {
-      secureKey: 'Q2hhbmdlTWVOb3RSZWFsS2V5QnV0TG9uZ0Jhc2U2NENoYW5nZU1lTm90UmVhbEtleQ==',
-      chatId: 'deprecated',
-      nextPosition: n,
-      messages: [
-        {
-          from: { nickname: '', participantId: 0, type: 'Client' },
-          index: 0,
-          text: 'PUSH-NOTIFICATION',
-          type: 'PushUrl',
-          utcTime: Math.floor(Date.now() / 1000) * 1000,
-          userData: { 'notify-attempt': '0', 'notify-position': String(n) },
-        },
-      ],
-      alias: '0',
-      chatEnded: false,
-      userId: 'deprecated',
-      statusCode: 0,
-      monitored: false,
-    },
-    deviceId: `device-${n % 2_000}`,
-  });
-}

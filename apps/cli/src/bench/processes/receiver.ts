@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from './serve';
 
@@ -10,8 +10,10 @@ export interface ReceiverSettings {
 /** A customer's HTTP server that takes its time, answers 200 and counts. */
 serve<ReceiverSettings>(async ({ delayMs }) => {
   let received = 0;
+  let seen: Set<string> | undefined;
   const server = createServer((request, response) => {
-    request.resume();
+    if (seen === undefined) request.resume();
+    else void noteDevice(request, seen);
     request.on('end', () => {
       const finish = () => {
         received++;
@@ -27,5 +29,15 @@ serve<ReceiverSettings>(async ({ delayMs }) => {
   return {
     url: () => `http://127.0.0.1:${port}/push`,
     received: () => received,
+    /** From now on bodies are read, which costs: not while something is measured. */
+    watch: () => void (seen = new Set()),
+    /** Different devices since `watch`. */
+    devicesSeen: () => seen?.size ?? 0,
   };
 });
+
+async function noteDevice(request: IncomingMessage, seen: Set<string>): Promise<void> {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) text += chunk;
+  seen.add((JSON.parse(text) as { deviceId: string }).deviceId);
+}

@@ -1,0 +1,27 @@
+/** As a trigger of the product looks on the wire (CONTRACT 3.4). */
+export function triggerBody(trigger: { n: number; attempt: number; deviceId: string }): string {
+  const { n, attempt, deviceId } = trigger;
+  return JSON.stringify({
+    message: {
+      secureKey: 'Q2hhbmdlTWVOb3RSZWFsS2V5QnV0TG9uZ0Jhc2U2NENoYW5nZU1lTm90UmVhbEtleQ==',
+      chatId: 'deprecated',
+      nextPosition: n,
+      messages: [
+        {
+          from: { nickname: '', participantId: 0, type: 'Client' },
+          index: 0,
+          text: 'PUSH-NOTIFICATION',
+          type: 'PushUrl',
+          utcTime: Math.floor(Date.now() / 1000) * 1000,
+          userData: { 'notify-attempt': String(attempt), 'notify-position': String(n) },
+        },
+      ],
+      alias: '0',
+      chatEnded: false,
+      userId: 'deprecated',
+      statusCode: 0,
+      monitored: false,
+    },
+    deviceId,
+  });
+}

@@ -1,0 +1,237 @@
+import { connectBus } from '@flexpush/nats-bus';
+import type { RedisServer, Stack } from '@flexpush/stack';
+import { withOwnStack } from '../own-stack';
+import { printProgress } from '../output';
+import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
+import { BenchProcess } from './bench-process';
+import { CpuMeter, processesOf } from './cpu';
+import { LogFill } from './log-fill';
+import { withPeerRedis } from './peer-redis';
+import { alternate, ratio, type RoundsSettings } from './rounds';
+import { round, spread } from './statistics';
+import type { BareSenderSettings } from './processes/bare-sender';
+import type { BullmqResendSettings } from './processes/bullmq-resend';
+import type { ReceiverSettings } from './processes/receiver';
+
+export interface ResendSettings extends RoundsSettings {
+  readonly subscriptions: number;
+  readonly receiverMs: number;
+}
+
+interface Phase {
+  postsPerS: number;
+  cpuUsPerPost: Record<string, number>;
+}
+
+interface Parts {
+  readonly stack: Stack;
+  readonly peerRedis: RedisServer;
+  readonly receiver: BenchProcess;
+  readonly bare: BenchProcess;
+  readonly bullmq: BenchProcess;
+}
+
+type Variant = 'flexpush' | 'bullmq' | 'undici';
+
+/** As FLEXPUSH_GMS_CONNECTIONS_MAX by default; BullMQ's worker is as fast with 100 as with 300. */
+const CONNECTIONS = 128;
+const BULLMQ_BAR = 1.5;
+const BARE_BAR = 0.5;
+const PROVIDER = 'bench';
+/** The shortest: whoever sends fewer than all subscriptions in this time always has one that is due. */
+const RESEND_DELAY_MS = 1_000;
+const WARM_UP_MS = 2_000;
+const LOOK_MS = 50;
+const QUIET_MS = 500;
+/** Longer than anything here takes on the slowest machine. */
+const PATIENCE_MS = 120_000;
+
+/**
+ * Nobody ever confirms, so that every subscription is always due: timer -> log -> fold -> commit -> POST -> next timer,
+ * against BullMQ's worker doing the same, and against undici alone.
+ */
+export async function runResend(settings: ResendSettings): Promise<BenchResult> {
+  const receiver = await BenchProcess.start('receiver', {
+    delayMs: settings.receiverMs,
+  } satisfies ReceiverSettings);
+  try {
+    const url = await receiver.ask<string>('url');
+    return await withOwnStack(
+      {
+        stack: { logLevel: 'warn', counts: { 'chat-api': 0 } },
+        options: [
+          ['push', 'pushEnabled', 'customhttp'],
+          [`push.provider.${PROVIDER}`, 'customhttp.url', url],
+          ['settings', 'flex-push-on-join', 'true'],
+          ['settings', 'flex-push-resend-delay', String(RESEND_DELAY_MS / 1_000)],
+          ['settings', 'flex-push-resend-attempts', '1000000'],
+          // No ping meanwhile.
+          ['settings', 'flex-push-timeout', '1728000'],
+        ],
+      },
+      (stack) => withPeerRedis((peerRedis) => withSenders({ stack, peerRedis, receiver, url }, settings)),
+    );
+  } finally {
+    await receiver.stop();
+  }
+}
+
+async function withSenders(
+  at: Pick<Parts, 'stack' | 'peerRedis' | 'receiver'> & { url: string },
+  settings: ResendSettings,
+): Promise<BenchResult> {
+  const { url, peerRedis } = at;
+  const bare = await BenchProcess.start('bare-sender', {
+    url,
+    connections: CONNECTIONS,
+  } satisfies BareSenderSettings);
+  printProgress(`adding ${settings.subscriptions} jobs of BullMQ`);
+  const bullmq = await BenchProcess.start('bullmq-resend', {
+    redisPort: peerRedis.port,
+    url,
+    jobs: settings.subscriptions,
+    resendDelayMs: RESEND_DELAY_MS,
+    concurrency: CONNECTIONS,
+  } satisfies BullmqResendSettings);
+  try {
+    return await measure({ ...at, bare, bullmq }, settings);
+  } finally {
+    await bullmq.stop();
+    await bare.stop();
+  }
+}
+
+async function measure(parts: Parts, settings: ResendSettings): Promise<BenchResult> {
+  const { receiver, bare, bullmq } = parts;
+  await openChats(parts, settings.subscriptions);
+  const lapMs = settings.seconds * 1_000;
+  const figures = await alternate<Phase, Variant>(
+    {
+      flexpush: () => whileTimersFire(parts, () => lap(parts, lapMs)),
+      bullmq: async () => {
+        await bullmq.ask('resume');
+        const phase = await lap(parts, lapMs);
+        await bullmq.ask('pause');
+        return phase;
+      },
+      undici: async () => {
+        const running = bare.ask('run', WARM_UP_MS + lapMs + QUIET_MS);
+        const phase = await lap(parts, lapMs);
+        await running;
+        return phase;
+      },
+    },
+    settings,
+  );
+  const lost = await whileTimersFire(parts, () => countLost(receiver, settings.subscriptions));
+  return toResult(figures, { lost, bullmqFailed: await bullmq.ask<number>('failed') }, settings);
+}
+
+/** From the first POST on: the warm-up, then what is measured. */
+async function lap({ stack, receiver, bare, bullmq, peerRedis }: Parts, lapMs: number): Promise<Phase> {
+  const received = () => receiver.ask<number>('received');
+  const atFirst = await received();
+  await until(async () => (await received()) > atFirst, 'no POST comes');
+  await sleep(WARM_UP_MS);
+  const before = await received();
+  const meter = new CpuMeter([
+    ...processesOf(stack),
+    ...[bare, bullmq, receiver],
+    { name: 'bullmq-redis', pid: peerRedis.pid },
+  ]);
+  const startedMs = performance.now();
+  await sleep(lapMs);
+  const posts = (await received()) - before;
+  return {
+    postsPerS: round(posts / ((performance.now() - startedMs) / 1_000), 0),
+    cpuUsPerPost: meter.perItemUs(posts),
+  };
+}
+
+/** Resolves when each subscription has got its first push, and waits for a resend-timer. */
+async function openChats({ stack, receiver }: Parts, count: number): Promise<void> {
+  const [timer] = stack.servicesOf('resend-timer');
+  await timer?.stop();
+  printProgress(`opening ${count} chats that nobody refreshes`);
+  const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-bench' });
+  try {
+    await (await LogFill.open(bus, PROVIDER)).openChats(count);
+  } finally {
+    await bus.close();
+  }
+  await until(async () => (await receiver.ask<number>('received')) >= count, 'first pushes are missing');
+}
+
+/**
+ * Between two rounds nothing is claimed, as if every resend-timer had died: the timers wait, fire late, and move their
+ * base. So whatever is measured meanwhile has the machine for itself.
+ */
+async function whileTimersFire<T>({ stack, receiver }: Parts, task: () => Promise<T>): Promise<T> {
+  const [timer] = stack.servicesOf('resend-timer');
+  await timer?.start();
+  try {
+    return await task();
+  } finally {
+    await timer?.stop();
+    let last = -1;
+    await until(async () => {
+      const now = await receiver.ask<number>('received');
+      const isQuiet = now === last;
+      last = now;
+      if (!isQuiet) await sleep(QUIET_MS);
+      return isQuiet;
+    }, 'pushes do not end');
+  }
+}
+
+/** Subscriptions that are not pushed to any more. */
+async function countLost(receiver: BenchProcess, subscriptions: number): Promise<number> {
+  printProgress('looking whether every subscription still is pushed to');
+  await receiver.ask('watch');
+  const devicesSeen = () => receiver.ask<number>('devicesSeen');
+  await until(async () => (await devicesSeen()) >= subscriptions).catch(() => undefined);
+  return subscriptions - (await devicesSeen());
+}
+
+async function until(isSo: () => Promise<boolean>, problem = 'it takes too long'): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(problem);
+    await sleep(LOOK_MS);
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function toResult(
+  figures: Record<Variant, Phase[]>,
+  { lost, bullmqFailed }: { lost: number; bullmqFailed: number },
+  settings: ResendSettings,
+): BenchResult {
+  const rates = (name: Variant) => figures[name].map(({ postsPerS }) => postsPerS);
+  const ratios = {
+    'of bullmq': ratio(rates('flexpush'), rates('bullmq')),
+    'of undici': ratio(rates('flexpush'), rates('undici')),
+  };
+  const shown = (name: Variant) => ({
+    postsPerS: spread(rates(name)),
+    cpuUsPerPost: figures[name].at(-1)?.cpuUsPerPost,
+  });
+  return toBenchResult(
+    'resend',
+    [
+      atLeast('of bullmq', ratios['of bullmq'], BULLMQ_BAR),
+      atLeast('of undici', ratios['of undici'], BARE_BAR),
+      atMost('lost', lost, 0),
+    ],
+    {
+      settings: { ...settings, resendDelayMs: RESEND_DELAY_MS, connections: CONNECTIONS },
+      flexpush: shown('flexpush'),
+      bullmq: { ...shown('bullmq'), failed: bullmqFailed },
+      undici: shown('undici'),
+    },
+    ratios,
+  );
+}
