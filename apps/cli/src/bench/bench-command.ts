@@ -8,6 +8,7 @@ import { runReplay, type ReplaySettings } from './replay-bench';
 import { runRest, type RestSettings } from './rest-bench';
 import { runResend, type ResendSettings } from './resend-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
+import { runTimers, type TimersSettings } from './timers-bench';
 
 interface Bench<Settings> {
   readonly name: string;
@@ -76,6 +77,20 @@ const resend: Bench<ResendSettings> = {
   run: runResend,
 };
 
+const timers: Bench<TimersSettings> = {
+  name: 'timers',
+  measures:
+    'how late timers fire beside a million others, their memory, and how many per second: against BullMQ',
+  withOptions: (command) =>
+    command
+      .option('--pending <n>', 'timers that only wait', parseCount, 1_000_000)
+      .option('--rate <r>', 'timers due per second', parseCount, 5_000)
+      .option('--seconds <s>', 'how long they are due', parseCount, 30)
+      .option('--at-once <n>', 'timers due at once, for the highest rate', parseCount, 50_000)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3),
+  run: runTimers,
+};
+
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
@@ -104,6 +119,7 @@ const benches = [
   bench(publish),
   bench(rest),
   bench(resend),
+  bench(timers),
   bench(e2e),
   bench(takeover),
   bench(replay),

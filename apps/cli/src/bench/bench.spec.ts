@@ -31,14 +31,16 @@ function bench(...args: readonly string[]): Promise<Ended> {
 
 /** Bars on correctness hold on any machine. */
 function brokenPromises({ result }: Ended): string[] {
-  const promised = /^(lost|duplicated|overAttempts|stranded)/;
+  const promised = /^(lost|early|duplicated|overAttempts|stranded)/;
   return result.bars.filter(({ name, ok }) => promised.test(name) && !ok).map(({ name }) => name);
 }
 
 it('names its benches, and refuses others', async () => {
   const { result } = await bench('list');
   const { benches } = result as unknown as { benches: { name: string }[] };
-  expect(benches.map(({ name }) => name)).toEqual(expect.arrayContaining(['resend', 'takeover', 'replay']));
+  expect(benches.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['resend', 'timers', 'takeover', 'replay']),
+  );
   expect((await bench('run', 'nothing')).stderr).toContain('there is no bench "nothing"');
 });
 
@@ -73,5 +75,34 @@ it('sends unconfirmed pushes again and again, beside BullMQ and undici alone', a
     ratios: { 'of bullmq': expect.any(Number), 'of undici': expect.any(Number) },
   });
   expect(ended.result.bars.map(({ name }) => name)).toContain('lost (at most)');
+  expect(brokenPromises(ended)).toEqual([]);
+});
+
+it('fires timers beside pending ones, none early and none lost', async () => {
+  const short = [
+    '--pending',
+    '5000',
+    '--rate',
+    '300',
+    '--seconds',
+    '1',
+    '--at-once',
+    '2000',
+    '--repeats',
+    '2',
+  ];
+  const ended = await bench('run', 'timers', ...short);
+  const figures = {
+    flexpush: { p99Ms: { median: expect.any(Number) }, perS: { median: expect.any(Number) } },
+    bullmq: { p99Ms: { median: expect.any(Number) }, perS: { median: expect.any(Number) } },
+  };
+  expect(ended.result).toMatchObject({
+    bench: 'timers',
+    metrics: { bytes: { perTimer: expect.any(Number) }, paced: [figures], atOnce: figures },
+    ratios: { 'of bullmq': expect.any(Number), 'bytes of bullmq': expect.any(Number) },
+  });
+  expect(ended.result.bars.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['early (at most)', 'lost (at most)']),
+  );
   expect(brokenPromises(ended)).toEqual([]);
 });

@@ -11,7 +11,9 @@ import { waitForShardCount, type NatsBus } from '@flexpush/nats-bus';
 /** Publishes that wait for their acknowledgement at once. */
 const IN_FLIGHT_MAX = 1_024;
 const AGENT = 'agent';
-const CUSTOMER = 'customer';
+const OPEN_PREFIX = 'open-';
+/** Whose chats these are. */
+export const CUSTOMER = 'customer';
 
 type Unnamed<R> = R extends unknown ? Omit<R, 'v' | 'id' | 'sessionId'> : never;
 
@@ -54,12 +56,19 @@ export class LogFill {
   /** Opens so many chats, an agent in each. Resolves with their ids when the log has acknowledged all. */
   async openChats(count: number): Promise<string[]> {
     const run = randomUUID().slice(0, 8);
-    const sessionIds = Array.from({ length: count }, (_, n) => `open-${run}-${n}`);
+    const sessionIds = Array.from({ length: count }, (_, n) => `${OPEN_PREFIX}${run}-${n}`);
     for (const [n, sessionId] of sessionIds.entries())
       for (const record of this.first({ secureKey: `key-${run}-${n}` }, sessionId).slice(0, 2))
         await this.append(sessionId, record);
     await Promise.all(this.underWay);
     return sessionIds;
+  }
+
+  /** The customers of chats from `openChats` refresh; resolves when the log has acknowledged it. */
+  async refreshChats(sessionIds: readonly string[]): Promise<void> {
+    for (const sessionId of sessionIds)
+      await this.append(sessionId, this.refresh(`key-${sessionId.slice(OPEN_PREFIX.length)}`));
+    await Promise.all(this.underWay);
   }
 
   private first(

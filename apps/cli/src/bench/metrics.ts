@@ -18,6 +18,12 @@ export async function readCounters(url: string): Promise<Counters> {
   };
 }
 
+/** Shards whose timers this resend-timer claims. */
+export async function readShardsClaimed(url: string): Promise<number> {
+  const { body } = await request(`${url}/metrics`);
+  return valueOf(await body.text(), 'flexpush_timer_shards_owned');
+}
+
 /** 0 for a metric that has not been counted yet. */
 function valueOf(text: string, name: string): number {
   const line = text.split('\n').find((one) => one.startsWith(`${name} `) || one.startsWith(`${name}{`));
