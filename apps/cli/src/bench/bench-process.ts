@@ -10,7 +10,9 @@ export type BenchProgram =
   | 'bare-rest'
   | 'rest-load'
   | 'bullmq-resend'
-  | 'bullmq-timers';
+  | 'bullmq-timers'
+  | 'bullmq-reliable'
+  | 'restate-service';
 
 interface Answer {
   readonly n: number;

@@ -1,0 +1,138 @@
+import { PushReceiver } from '../push-receiver';
+import { CpuMeter, type NamedProcess } from './cpu';
+import { percentile, round } from './statistics';
+
+/**
+ * A system that does the job of a reliable push: an event is stored, a notification is POSTed, and POSTed again later
+ * unless the customer confirms. A chat is known by its id; at most one event of it is on its way.
+ */
+export interface ReliableSystem {
+  readonly name: string;
+  /** What runs for it, beside this process. */
+  readonly processes: readonly NamedProcess[];
+  /** Opens so many chats whose notifications go to this URL, and returns their ids. */
+  open(count: number, receiverUrl: string): Promise<readonly string[]>;
+  publish(chatId: string): Promise<void>;
+  confirm(chatId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface LoadPhase {
+  readonly perS: number;
+  readonly triggers: number;
+  /** Never POSTed within the time-out, or not confirmed. */
+  readonly lost: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly cpuUsPerTrigger: Record<string, number>;
+}
+
+const PUSH_TIMEOUT_MS = 10_000;
+
+/** Publishes events into a system, waits for their notifications, and confirms each. The receiver is this process too. */
+export class ReliableLoad {
+  private readonly arrivals = new Map<string, (atMs: number) => void>();
+  private idle: string[] = [];
+
+  private constructor(
+    private readonly system: ReliableSystem,
+    private readonly receiver: PushReceiver,
+  ) {}
+
+  /** With so many chats open. */
+  static async open(system: ReliableSystem, sessions: number): Promise<ReliableLoad> {
+    const arrived = (text: string, atMs: number): void => {
+      const chatId = /"session-id":"([^"]*)"/.exec(text)?.[1] ?? '';
+      if (text.includes('"notify-attempt":"0"')) load.arrivals.get(chatId)?.(atMs);
+    };
+    const receiver = await PushReceiver.start(({ text, atMs }) => arrived(text, atMs));
+    const load = new ReliableLoad(system, receiver);
+    load.idle = [...(await system.open(sessions, receiver.url))];
+    return load;
+  }
+
+  /** As many events on their way as `inFlight`; each worker publishes, waits, confirms and goes on. */
+  async closedLoop({ seconds, inFlight }: { seconds: number; inFlight: number }): Promise<LoadPhase> {
+    const endMs = performance.now() + seconds * 1000;
+    return this.measured(async (once) => {
+      const worker = async (): Promise<void> => {
+        while (performance.now() < endMs) await once(performance.now());
+      };
+      await Promise.all(Array.from({ length: inFlight }, worker));
+    });
+  }
+
+  /** Events at a fixed rate, whatever comes back; latency counts from the moment at which each was due. */
+  async openLoop({ seconds, perSecond }: { seconds: number; perSecond: number }): Promise<LoadPhase> {
+    return this.measured(async (once) => {
+      const startedMs = performance.now();
+      const running: Promise<void>[] = [];
+      for (let sent = 0; sent < seconds * perSecond;) {
+        const due = Math.min(seconds * perSecond, ((performance.now() - startedMs) * perSecond) / 1000);
+        for (; sent < due; sent++) running.push(once(startedMs + (sent * 1000) / perSecond));
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      await Promise.all(running);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.system.close();
+    await this.receiver.close();
+  }
+
+  private async measured(
+    run: (once: (dueAtMs: number) => Promise<void>) => Promise<void>,
+  ): Promise<LoadPhase> {
+    const latenciesMs: number[] = [];
+    let lost = 0;
+    const meter = new CpuMeter([...this.system.processes, { name: 'load', pid: process.pid }]);
+    const startedMs = performance.now();
+    await run(async (dueAtMs) => {
+      const latencyMs = await this.once(dueAtMs);
+      if (latencyMs === undefined) lost++;
+      else latenciesMs.push(latencyMs);
+    });
+    const triggers = latenciesMs.length;
+    return {
+      perS: round(triggers / ((performance.now() - startedMs) / 1000), 0),
+      triggers,
+      lost,
+      p50Ms: round(percentile(latenciesMs, 50)),
+      p99Ms: round(percentile(latenciesMs, 99)),
+      cpuUsPerTrigger: meter.perItemUs(triggers),
+    };
+  }
+
+  /** One event through all of it; undefined when no notification came. */
+  private async once(dueAtMs: number): Promise<number | undefined> {
+    const chatId = this.idle.shift();
+    // Every chat has an event on its way: the system is far behind.
+    if (chatId === undefined) return undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const arrival = new Promise<number | undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), PUSH_TIMEOUT_MS);
+      this.arrivals.set(chatId, resolve);
+    });
+    await this.system.publish(chatId);
+    const atMs = await arrival;
+    clearTimeout(timer);
+    this.arrivals.delete(chatId);
+    await this.system.confirm(chatId);
+    this.idle.push(chatId);
+    return atMs === undefined ? undefined : atMs - performance.timeOrigin - dueAtMs;
+  }
+}
+
+/** Waits for all, so many at once. */
+export async function inParallel<T>(
+  items: readonly T[],
+  width: number,
+  task: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) await task(items[next++] as T);
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+}
