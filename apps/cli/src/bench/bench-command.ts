@@ -7,6 +7,7 @@ import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { runRest, type RestSettings } from './rest-bench';
 import { runResend, type ResendSettings } from './resend-bench';
+import { runScale, type ScaleSettings } from './scale-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 import { runTimers, type TimersSettings } from './timers-bench';
 
@@ -92,6 +93,24 @@ const timers: Bench<TimersSettings> = {
   run: runTimers,
 };
 
+const scale: Bench<ScaleSettings> = {
+  name: 'scale',
+  measures: 'rate, p99 and cost per event with ever more open chats, and with ever more nodes',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+      .option(
+        '--sessions <list>',
+        'open chats of each step',
+        parseCounts,
+        [1_000, 10_000, 100_000, 1_000_000],
+      )
+      .option('--nodes <list>', 'session-actors and gms-nodes of each step', parseCounts, [1, 2, 4, 8])
+      .option('--in-flight <n>', 'events on their way at once', parseCount, 512),
+  run: runScale,
+};
+
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
@@ -122,6 +141,7 @@ const benches = [
   bench(resend),
   bench(timers),
   bench(e2e),
+  bench(scale),
   bench(takeover),
   bench(replay),
 ];
@@ -199,4 +219,8 @@ function parseCount(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= 10_000_000) return value;
   throw new InvalidArgumentError('It must be a whole number from 1 to 10000000.');
+}
+
+function parseCounts(text: string): number[] {
+  return text.split(',').map((one) => parseCount(one.trim()));
 }

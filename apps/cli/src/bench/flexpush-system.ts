@@ -1,20 +1,24 @@
-import { connectBus, EventPublisher, openOptionStore } from '@flexpush/nats-bus';
+import { connectBus, EventPublisher, openOptionStore, type NatsBus } from '@flexpush/nats-bus';
 import type { Stack } from '@flexpush/stack';
-import { ChatClient, identityOf, pushUserData, type ChatIdentity } from '../chat-client';
+import { ChatClient, type ChatIdentity } from '../chat-client';
 import { processesOf, type NamedProcess } from './cpu';
-import { inParallel, type ReliableSystem } from './reliable-load';
+import { CUSTOMER, LogFill, secureKeyOf } from './log-fill';
+import { readCounters } from './metrics';
+import type { ReliableSystem } from './reliable-load';
 
-const SET_UP_PARALLEL = 64;
 const TEXT = 'How can I help you today?';
+const PROVIDER = 'bench';
+const LOOK_MS = 50;
+const QUIET_LOOKS = 4;
 
 /** This product: events over NATS as an agent's program publishes them, confirmed by a refresh over REST. */
 export class FlexpushSystem implements ReliableSystem {
   readonly name = 'flexpush';
   readonly processes: readonly NamedProcess[];
-  private readonly chats = new Map<string, ChatIdentity>();
 
   private constructor(
     private readonly stack: Stack,
+    private readonly bus: NatsBus,
     private readonly events: EventPublisher,
     private readonly client: ChatClient,
   ) {
@@ -22,51 +26,37 @@ export class FlexpushSystem implements ReliableSystem {
   }
 
   static async connect(stack: Stack, connections = 128): Promise<FlexpushSystem> {
-    const events = await EventPublisher.connect({ url: stack.natsUrl, name: 'flexpush-bench' });
-    return new FlexpushSystem(
-      stack,
-      events,
-      new ChatClient(stack.chatApiUrl ?? '', 'support-web', connections),
-    );
+    const at = { url: stack.natsUrl, name: 'flexpush-bench' };
+    const client = new ChatClient(stack.chatApiUrl ?? '', 'support-web', connections);
+    return new FlexpushSystem(stack, await connectBus(at), await EventPublisher.connect(at), client);
   }
 
-  /** By REST, with an agent in each. */
+  /** Through the log, because by REST a million would take minutes. Resolves when nothing is on its way any more. */
   async open(count: number, receiverUrl: string): Promise<readonly string[]> {
-    await this.setReceiver(receiverUrl);
-    await inParallel(
-      Array.from({ length: count }, (_, n) => n),
-      SET_UP_PARALLEL,
-      async (n) => {
-        const started = await this.client.requestChat({ nickname: `Load ${n}` }, pushUserData(`device-${n}`));
-        const identity = identityOf(started);
-        this.chats.set(identity.chatId, identity);
-        await this.append(identity.chatId, {
-          type: 'participant.join',
-          nickname: 'Agent',
-          participantType: 'Agent',
-        });
-        await this.confirm(identity.chatId);
-      },
-    );
-    return [...this.chats.keys()];
-  }
-
-  private async setReceiver(url: string): Promise<void> {
-    const bus = await connectBus({ url: this.stack.natsUrl, name: 'flexpush-bench' });
-    const options = await openOptionStore(bus);
-    const set = await options.set('push', 'customhttp.url', url);
+    const options = await openOptionStore(this.bus);
+    const set = await options.set(`push.provider.${PROVIDER}`, 'customhttp.url', receiverUrl);
     options.close();
-    await bus.close();
     if (set.kind === 'refused') throw new Error(set.reason);
+    const fill = await LogFill.open(this.bus, PROVIDER);
+    const sessionIds = await fill.openChats(count);
+    await fill.refreshChats(sessionIds);
+    await this.untilQuiet();
+    return sessionIds;
   }
 
-  publish(chatId: string): Promise<void> {
-    return this.append(chatId, { type: 'message.send', text: TEXT });
+  async publish(sessionId: string): Promise<void> {
+    const event = { type: 'message.send', sessionId, userId: 'agent' as never, text: TEXT } as const;
+    const outcome = await this.events.publish(event);
+    if (outcome.kind !== 'stored') throw new Error(`the event was not stored: ${JSON.stringify(outcome)}`);
   }
 
-  async confirm(chatId: string): Promise<void> {
-    const identity = this.chats.get(chatId);
-    if (!identity) throw new Error(`no chat ${chatId}`);
+  async confirm(sessionId: string): Promise<void> {
+    const identity: ChatIdentity = {
+      chatId: sessionId,
+      userId: CUSTOMER,
+      secureKey: secureKeyOf(sessionId),
+      alias: '0',
+    };
     const { body } = await this.client.call('refresh', identity, { transcriptPosition: '1000000' });
     if (body.statusCode !== 0) throw new Error(`the refresh was refused: ${JSON.stringify(body)}`);
   }
@@ -74,14 +64,17 @@ export class FlexpushSystem implements ReliableSystem {
   async close(): Promise<void> {
     await this.client.close();
     await this.events.close();
+    await this.bus.close();
   }
 
-  private async append(sessionId: string, event: AgentEvent): Promise<void> {
-    const outcome = await this.events.publish({ sessionId, userId: 'agent' as never, ...event });
-    if (outcome.kind !== 'stored') throw new Error(`the event was not stored: ${JSON.stringify(outcome)}`);
+  private async untilQuiet(): Promise<void> {
+    const actors = this.stack.servicesOf('session-actor');
+    for (let quiet = 0; quiet < QUIET_LOOKS;) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      const counters = await Promise.all(actors.map(({ url }) => readCounters(url)));
+      quiet = counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0)
+        ? quiet + 1
+        : 0;
+    }
   }
 }
-
-type AgentEvent =
-  | { type: 'participant.join'; nickname: string; participantType: 'Agent' }
-  | { type: 'message.send'; text: string };

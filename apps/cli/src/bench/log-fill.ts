@@ -57,8 +57,8 @@ export class LogFill {
   async openChats(count: number): Promise<string[]> {
     const run = randomUUID().slice(0, 8);
     const sessionIds = Array.from({ length: count }, (_, n) => `${OPEN_PREFIX}${run}-${n}`);
-    for (const [n, sessionId] of sessionIds.entries())
-      for (const record of this.first({ secureKey: `key-${run}-${n}` }, sessionId).slice(0, 2))
+    for (const sessionId of sessionIds)
+      for (const record of this.first({ secureKey: secureKeyOf(sessionId) }, sessionId).slice(0, 2))
         await this.append(sessionId, record);
     await Promise.all(this.underWay);
     return sessionIds;
@@ -66,8 +66,7 @@ export class LogFill {
 
   /** The customers of chats from `openChats` refresh; resolves when the log has acknowledged it. */
   async refreshChats(sessionIds: readonly string[]): Promise<void> {
-    for (const sessionId of sessionIds)
-      await this.append(sessionId, this.refresh(`key-${sessionId.slice(OPEN_PREFIX.length)}`));
+    for (const sessionId of sessionIds) await this.append(sessionId, this.refresh(secureKeyOf(sessionId)));
     await Promise.all(this.underWay);
   }
 
@@ -126,11 +125,17 @@ export class LogFill {
   }
 }
 
+/** What the customer of a chat from `openChats` knows itself by. */
+export function secureKeyOf(sessionId: string): string {
+  return `key-${sessionId.slice(OPEN_PREFIX.length)}`;
+}
+
 function subscriptionTo(provider: string, deviceId: string): SubscriptionRequest {
   return {
     deviceId,
     deviceType: 'customhttp',
     notifyRequestor: false,
+    includePayload: true,
     resend: true,
     provider,
     debug: false,
