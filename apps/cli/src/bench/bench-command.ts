@@ -3,11 +3,13 @@ import { printJson, printLine, printTable, printVerdict } from '../output';
 import type { BenchResult } from './bench-result';
 import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
+import { runIdle, type IdleSettings } from './idle-bench';
 import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { runRest, type RestSettings } from './rest-bench';
 import { runResend, type ResendSettings } from './resend-bench';
 import { runScale, type ScaleSettings } from './scale-bench';
+import { runSlowReceiver, type SlowReceiverSettings } from './slow-receiver-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
 import { runTimers, type TimersSettings } from './timers-bench';
 
@@ -111,6 +113,28 @@ const scale: Bench<ScaleSettings> = {
   run: runScale,
 };
 
+const slowReceiver: Bench<SlowReceiverSettings> = {
+  name: 'slow-receiver',
+  measures: 'one of many destinations takes half a minute or refuses: rate and p99 of the others',
+  withOptions: (command) =>
+    command
+      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
+      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 5)
+      .option('--destinations <n>', 'destinations', parseCount, 100)
+      .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 1_000),
+  run: runSlowReceiver,
+};
+
+const idle: Bench<IdleSettings> = {
+  name: 'idle',
+  measures: 'open chats without traffic: Redis bytes per chat, memory and CPU of every service',
+  withOptions: (command) =>
+    command
+      .option('--sessions <n>', 'open chats', parseCount, 1_000_000)
+      .option('--seconds <s>', 'how long the services are watched', parseCount, 30),
+  run: runIdle,
+};
+
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
@@ -142,6 +166,8 @@ const benches = [
   bench(timers),
   bench(e2e),
   bench(scale),
+  bench(slowReceiver),
+  bench(idle),
   bench(takeover),
   bench(replay),
 ];

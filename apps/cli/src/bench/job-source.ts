@@ -29,11 +29,18 @@ export class JobSource {
   private settled = 0;
   private taken = 0;
 
+  /** Of settled jobs since `start`, by the number of their device. */
+  readonly latencies: { device: number; ms: number }[] = [];
+  private readonly sentAtMs: Float64Array;
+
   constructor(
     private readonly bus: NatsBus,
     private readonly nodeId: string,
     devices: number,
+    /** The provider of a device, if it has one of its own. */
+    private readonly providerOf: (device: number) => string | undefined = () => undefined,
   ) {
+    this.sentAtMs = new Float64Array(devices);
     this.waiting = Array.from({ length: devices }, (_, device) => device);
     this.attempts = new Uint32Array(devices);
     this.subscription = bus.subscribe(subjects.pushResult(ACTOR_ID), (message) => this.take(message.text()));
@@ -59,7 +66,9 @@ export class JobSource {
     for (const { id, outcome } of pushResultsSchema.parse(parseJson(text)).results) {
       this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + 1;
       this.settled++;
-      this.waiting.push(Number(id.slice(id.indexOf('-') + 1, id.indexOf(':'))));
+      const device = Number(id.slice(id.indexOf('-') + 1, id.indexOf(':')));
+      this.latencies.push({ device, ms: performance.now() - (this.sentAtMs[device] ?? 0) });
+      this.waiting.push(device);
     }
     this.wake();
   }
@@ -93,6 +102,8 @@ export class JobSource {
 
   private nextJob(device: number): TriggerJob {
     const n = (this.attempts[device] = (this.attempts[device] ?? 0) + 1);
+    const provider = this.providerOf(device);
+    this.sentAtMs[device] = performance.now();
     return {
       kind: 'trigger',
       id: `chat-${device}:mira:${n}`,
@@ -105,6 +116,7 @@ export class JobSource {
       service: 'support-web',
       deviceType: 'customhttp',
       deviceId: `device-${device}`,
+      ...(provider === undefined ? {} : { provider }),
       debug: false,
       obfuscatedKey: 'Q2hhbmdlTWVOb3RSZWFsS2V5QnV0TG9uZ0Jhc2U2NENoYW5nZU1lTm90UmVhbEtleQ==',
       chatEnded: false,

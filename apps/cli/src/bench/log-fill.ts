@@ -53,12 +53,18 @@ export class LogFill {
     await Promise.all(this.underWay);
   }
 
-  /** Opens so many chats, an agent in each. Resolves with their ids when the log has acknowledged all. */
-  async openChats(count: number): Promise<string[]> {
+  /** Opens so many chats, with an agent in each if answered. Resolves with their ids when the log has acknowledged all. */
+  async openChats(
+    count: number,
+    { isAnswered }: { isAnswered: boolean } = { isAnswered: true },
+  ): Promise<string[]> {
     const run = randomUUID().slice(0, 8);
     const sessionIds = Array.from({ length: count }, (_, n) => `${OPEN_PREFIX}${run}-${n}`);
     for (const sessionId of sessionIds)
-      for (const record of this.first({ secureKey: secureKeyOf(sessionId) }, sessionId).slice(0, 2))
+      for (const record of this.first({ secureKey: secureKeyOf(sessionId) }, sessionId).slice(
+        0,
+        isAnswered ? 2 : 1,
+      ))
         await this.append(sessionId, record);
     await Promise.all(this.underWay);
     return sessionIds;

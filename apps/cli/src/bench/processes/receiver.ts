@@ -1,17 +1,19 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from './serve';
 
 export interface ReceiverSettings {
   /** How long each POST takes here. */
   readonly delayMs: number;
+  /** Ports, each a destination of its own; one unless told otherwise. */
+  readonly ports?: number;
 }
 
 /** A customer's HTTP server that takes its time, answers 200 and counts. */
-serve<ReceiverSettings>(async ({ delayMs }) => {
+serve<ReceiverSettings>(async ({ delayMs, ports = 1 }) => {
   let received = 0;
   let seen: Set<string> | undefined;
-  const server = createServer((request, response) => {
+  const receive = (request: IncomingMessage, response: ServerResponse) => {
     if (seen === undefined) request.resume();
     else void noteDevice(request, seen);
     request.on('end', () => {
@@ -22,12 +24,17 @@ serve<ReceiverSettings>(async ({ delayMs }) => {
       if (delayMs > 0) setTimeout(finish, delayMs);
       else finish();
     });
-  });
-  server.keepAliveTimeout = 60_000;
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  };
+  const urls: string[] = [];
+  while (urls.length < ports) {
+    const server = createServer(receive);
+    server.keepAliveTimeout = 60_000;
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    urls.push(`http://127.0.0.1:${(server.address() as AddressInfo).port}/push`);
+  }
   return {
-    url: () => `http://127.0.0.1:${port}/push`,
+    url: () => urls[0],
+    urls: () => urls,
     received: () => received,
     /** From now on bodies are read, which costs: not while something is measured. */
     watch: () => void (seen = new Set()),
