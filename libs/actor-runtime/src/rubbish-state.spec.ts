@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { create, end, join, message, refresh, sessionIn } from './testing/records';
 import { newWorld, SHARD, type World } from './testing/shard-rig';
 import type { StoredShard } from './testing/memory-store';
+import { parseSession } from './session-cache';
 import { dropState, takeSnapshots } from './snapshots';
 import { turn } from './testing/virtual-clock';
 
@@ -78,7 +79,7 @@ const places: [string, (stored: StoredShard, text: string) => void][] = [
 
 /** What stands there looks like ours and is not: cut off, of the wrong type, or something else altogether. */
 const lawful = [
-  { q: [3, 0], s: { v: SESSION_VERSION, status: 'open', sessionId: 'other', participants: [] } },
+  { q: [3, 0], s: [SESSION_VERSION, 'support-web', 1, 3, 2, [['mira']], [0, '', '']] },
   { revision: 1, values: {} },
   { from: 'x' },
 ];
@@ -98,10 +99,10 @@ describe('stored state that is rubbish', () => {
         const { sessions, transcripts } = world.store.shard(SHARD);
         expect([...sessions.keys()].sort()).toEqual([...CHATS].sort());
         for (const [id, state] of sessions) {
-          const { s } = JSON.parse(state) as { s: { nextPosition: number } };
+          const { session } = parseSession(id, state);
           const events = [...(transcripts.get(id)?.keys() ?? [])];
           expect(events.sort((a, b) => a - b)).toEqual(events.map((_, i) => i + 1));
-          expect(s.nextPosition).toBe(events.length + 1);
+          expect(session?.nextPosition).toBe(events.length + 1);
         }
       }),
       { numRuns: 8, endOnFailure: true },
@@ -193,7 +194,7 @@ describe('stored state that is rubbish', () => {
       const stored = world.store.shard(SHARD);
       stored.sessions.set(
         MIRAS,
-        (stored.sessions.get(MIRAS) ?? '').replace(`"v":${SESSION_VERSION}`, `"v":${v}`),
+        (stored.sessions.get(MIRAS) ?? '').replace(`"s":[${SESSION_VERSION},`, `"s":[${v},`),
       );
       world.publish(message(MIRAS, 'three'));
       expect(await takeOver(world)).toContain('state.rubbish-dropped');
@@ -204,8 +205,8 @@ describe('stored state that is rubbish', () => {
     const world = await foldedWorld();
     const stored = world.store.shard(SHARD);
     const newer = (stored.sessions.get(MIRAS) ?? '').replace(
-      `"v":${SESSION_VERSION}`,
-      `"v":${SESSION_VERSION + 1}`,
+      `"s":[${SESSION_VERSION},`,
+      `"s":[${SESSION_VERSION + 1},`,
     );
     stored.sessions.set(MIRAS, newer);
     world.publish(message(MIRAS, 'three'));

@@ -1,4 +1,11 @@
-import { SESSION_VERSION, type Session } from '@flexpush/session';
+import {
+  packedVersion,
+  packSession,
+  SESSION_VERSION,
+  unpackSession,
+  type PackedSession,
+  type Session,
+} from '@flexpush/session';
 
 /** A session in memory, with what the runtime keeps beside it. */
 export interface CachedSession {
@@ -53,7 +60,7 @@ interface Stored {
   n?: Record<string, string>;
   /** 1: ahead of the shard. */
   a?: 1;
-  s: Session;
+  s: PackedSession;
 }
 
 export function unknownSession(): CachedSession {
@@ -62,26 +69,27 @@ export function unknownSession(): CachedSession {
 
 export function parseSession(sessionId: string, text: string | null): CachedSession {
   if (text === null) return unknownSession();
-  const stored = readStored(sessionId, text);
+  const { stored, session } = readStored(sessionId, text);
   const [seq, index] = stored.q;
   return {
-    session: stored.s,
+    session,
     foldedTo: { seq, index },
     isAhead: stored.a === 1,
     nodes: stored.n ?? {},
     tail: [],
-    tailFirst: stored.s.nextPosition,
+    tailFirst: session.nextPosition,
   };
 }
 
-function readStored(sessionId: string, text: string): Stored {
+function readStored(sessionId: string, text: string): { stored: Stored; session: Session } {
   const what = `session ${sessionId}`;
   const stored = parseStored(what, text) as Partial<Stored> | null;
-  const version: unknown = stored?.s?.v;
+  const version = packedVersion(stored?.s);
   if (isNewer(version)) throw new NewerStateError(sessionId, version);
-  if (!stored || !isPlace(stored.q) || !isSession(stored.s, sessionId)) throw new RubbishStateError(what);
+  const session = unpackSession(stored?.s, sessionId);
+  if (!stored || !isPlace(stored.q) || !session) throw new RubbishStateError(what);
   if (stored.n !== undefined && !isTexts(stored.n)) throw new RubbishStateError(what);
-  return stored as Stored;
+  return { stored: stored as Stored, session };
 }
 
 /** Releases count up by one. What claims more than a few of them more is of none: it would stop the shard for ever. */
@@ -105,43 +113,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** As much as the fold takes for granted. */
-function isSession(value: unknown, sessionId: string): boolean {
-  if (!isObject(value) || value['v'] !== SESSION_VERSION || value['sessionId'] !== sessionId) return false;
-  const { status, nextPosition, participants, recent, idle, files } = value;
-  return (
-    (idle === undefined || isObject(idle)) &&
-    (files === undefined || (Array.isArray(files) && files.every(isObject))) &&
-    (status === 'open' || (status === 'ended' && Number.isFinite(value['purgeAtMs']))) &&
-    Number.isSafeInteger(nextPosition) &&
-    (nextPosition as number) >= 1 &&
-    [value['createdAtMs'], value['nextParticipantId']].every((number) => Number.isFinite(number)) &&
-    typeof value['service'] === 'string' &&
-    isTexts(value['userData']) &&
-    isObject(recent) &&
-    typeof recent['now'] === 'string' &&
-    typeof recent['before'] === 'string' &&
-    Array.isArray(participants) &&
-    participants.every(isParticipant)
-  );
-}
-
-function isParticipant(value: unknown): boolean {
-  if (!isObject(value) || typeof value['userId'] !== 'string') return false;
-  const { subscription, inactivity } = value;
-  if (inactivity !== undefined && !isObject(inactivity)) return false;
-  if (subscription === undefined) return true;
-  return (
-    isObject(subscription) &&
-    Number.isSafeInteger(subscription['lastN']) &&
-    (subscription['schedule'] === undefined || isObject(subscription['schedule']))
-  );
-}
-
 /** '' for a session that is gone. */
 export function formatSession(cached: CachedSession): string {
   if (!cached.session) return '';
-  const stored: Stored = { q: [cached.foldedTo.seq, cached.foldedTo.index], s: cached.session };
+  const stored: Stored = { q: [cached.foldedTo.seq, cached.foldedTo.index], s: packSession(cached.session) };
   if (cached.isAhead) stored.a = 1;
   if (Object.keys(cached.nodes).length > 0) stored.n = cached.nodes;
   return JSON.stringify(stored);

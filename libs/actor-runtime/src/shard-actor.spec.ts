@@ -607,7 +607,7 @@ describe('ShardActor', () => {
 
   it('refuses a shard with state of a newer release', async () => {
     const world = newWorld();
-    world.store.shard(SHARD).sessions.set(CHAT, JSON.stringify({ q: [0, 0], s: { v: SESSION_VERSION + 1 } }));
+    world.store.shard(SHARD).sessions.set(CHAT, JSON.stringify({ q: [0, 0], s: [SESSION_VERSION + 1] }));
     const process = await world.process().start();
     world.publish(message(CHAT));
     expect(await process.ended).toBe('failed');

@@ -1,3 +1,4 @@
+import { formatSession, parseSession } from './session-cache';
 import fc from 'fast-check';
 import { Watchdog } from './watchdog';
 import type { Ownership } from './ownership';
@@ -85,11 +86,9 @@ describe('the audit of a shard', () => {
     await turn();
     const { sessions, outbox } = world.store.shard(SHARD);
     // As a fold with a fault would leave it. The outbox entry alone still announces it.
-    const stored = JSON.parse(sessions.get(CHAT) as string) as {
-      s: { participants: { subscription?: { schedule?: unknown } }[] };
-    };
-    delete stored.s.participants[0]?.subscription?.schedule;
-    sessions.set(CHAT, JSON.stringify(stored));
+    const cached = parseSession(CHAT, sessions.get(CHAT) ?? null);
+    delete cached.session?.participants[0]?.subscription?.schedule;
+    sessions.set(CHAT, formatSession(cached));
     const strandedNow = async () => (await auditAll(process)).flatMap((one) => one?.stranded ?? []);
     expect(await strandedNow()).toEqual([]);
     world.publish(settled(...[...outbox.values()].map((json) => (JSON.parse(json) as { id: string }).id)));

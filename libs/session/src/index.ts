@@ -2,3 +2,4 @@ export { timerMember, parseTimerMember, timersOf, type TimerName, type TimerKind
 export { needsTranscript, transition, type FoldInput, type TimerFire } from './transition';
 export { SESSION_VERSION, type Session } from './session';
 export type { Effect, FoldContext, Outcome, PositionedEvent, Reply } from './effects';
+export { packedVersion, packSession, unpackSession, type PackedSession } from './packed-session';

@@ -1,7 +1,7 @@
 import type { ChatFile, ParticipantType, SubscriptionRequest } from '@flexpush/contracts';
 
 /** Version of the stored state; a node refuses a shard whose sessions are newer than it can read. */
-export const SESSION_VERSION = 2;
+export const SESSION_VERSION = 3;
 
 /** The schedule of a reliable subscription's unconfirmed trigger: at most one per subscription (I5). */
 export type Schedule = {

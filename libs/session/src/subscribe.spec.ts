@@ -40,7 +40,7 @@ describe('subscribing when a chat is created', () => {
       },
     ]);
     expect(story.session).toEqual({
-      v: 2,
+      v: 3,
       status: 'open',
       sessionId: 'chat-1',
       service: 'support-web',

@@ -1,3 +1,4 @@
+import { ManualClock } from '@flexpush/testkit';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
@@ -33,6 +34,9 @@ beforeEach(async () => {
     appName: 'genesys',
     requestBytesMax: 65_536,
     connectionsMax: 2,
+    maxIntervalMs: 10_000,
+    clock: new ManualClock(),
+    onUnused: () => undefined,
     server,
   });
   http = createServer();
