@@ -29,7 +29,8 @@ const e2e: Bench<E2eSettings> = {
       .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
       .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 10_000)
       .option('--in-flight <n>', 'events on their way at once in the closed loops', parseCount, 512)
-      .option('--no-peers', 'this product alone'),
+      .option('--no-peers', 'this product alone')
+      .option('--profile', 'tell where the time of each service went; it costs some of it'),
   run: runE2e,
 };
 

@@ -1,18 +1,24 @@
 import type { Stack } from '@flexpush/stack';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { printProgress } from '../output';
 import { withOwnStack } from '../own-stack';
 import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
 import { BullmqSystem } from './bullmq-system';
+import type { NamedProcess } from './cpu';
+import { monotonicUs, profileOf, readCpuProfile, type Stretch } from './cpu-profile';
 import { FlexpushSystem } from './flexpush-system';
 import { ReliableLoad, type LoadPhase, type ReliableSystem } from './reliable-load';
 import { RestateSystem } from './restate-system';
 import { alternate, ratio, type RoundsSettings } from './rounds';
-import { spread } from './statistics';
+import { round, spread } from './statistics';
 
 export interface E2eSettings extends RoundsSettings {
   readonly sessions: number;
   readonly inFlight: number;
   readonly peers: boolean;
+  readonly profile?: boolean;
 }
 
 type Name = 'flexpush' | 'bullmq' | 'restate';
@@ -32,15 +38,48 @@ const TRIED = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
  * services on this machine. Load and receiver are this process. The peers do the same job on the same load in turn.
  */
 export async function runE2e(settings: E2eSettings): Promise<BenchResult> {
-  return withOwnStack(
-    {
-      stack: { logLevel: 'warn' },
-      options: [
-        ['settings', 'flex-push-on-join', 'true'],
-        ['push', 'pushEnabled', 'customhttp'],
-      ],
-    },
-    (stack) => withLoads(stack, settings),
+  const profiles = settings.profile === true ? await mkdtemp(join(tmpdir(), 'flexpush-profile-')) : undefined;
+  const nodeArgs = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
+  const services: NamedProcess[] = [];
+  try {
+    const result = await withOwnStack(
+      {
+        stack: { logLevel: 'warn', nodeArgs },
+        options: [
+          ['settings', 'flex-push-on-join', 'true'],
+          ['push', 'pushEnabled', 'customhttp'],
+        ],
+      },
+      (stack) => {
+        services.push(...stack.run().services);
+        return withLoads(stack, settings);
+      },
+    );
+    // Profiles are written as the processes end.
+    const { stretch, triggers, ...metrics } = result.metrics as { stretch: Stretch; triggers: number };
+    const profile =
+      profiles === undefined ? {} : { profile: readProfiles(profiles, services, { stretch, triggers }) };
+    return { ...result, metrics: { ...metrics, ...profile } };
+  } finally {
+    if (profiles !== undefined) await rm(profiles, { recursive: true });
+  }
+}
+
+/** Microseconds per trigger of each service, by what they went into. */
+function readProfiles(
+  dir: string,
+  services: readonly NamedProcess[],
+  { stretch, triggers }: { stretch: Stretch; triggers: number },
+): Record<string, Record<string, number>> {
+  return Object.fromEntries(
+    services.flatMap(({ name, pid }) => {
+      const file = profileOf(dir, pid);
+      if (file === undefined) return [];
+      const spent = Object.entries(readCpuProfile(file, stretch))
+        .map(([place, us]): [string, number] => [place, round(us / triggers, 1)])
+        .sort(([, a], [, b]) => b - a);
+      return [[name, Object.fromEntries(spent)]];
+    }),
   );
 }
 
@@ -76,18 +115,22 @@ async function measure(loads: Record<Name, ReliableLoad>, settings: E2eSettings)
     printProgress(`${name}: warming up`);
     await load.closedLoop({ seconds: WARM_UP_S, inFlight });
   }
+  const { flexpush } = loads;
+  const fromUs = monotonicUs();
+  const profiled = settings.profile === true ? await flexpush.closedLoop({ seconds, inFlight }) : undefined;
+  const stretch = { fromUs, toUs: monotonicUs() };
   const variants = Object.fromEntries(
     Object.entries(loads).map(([name, load]) => [name, () => load.closedLoop({ seconds, inFlight })]),
   ) as Record<Name, () => Promise<LoadPhase>>;
   const closed = await alternate(variants, settings);
-  const { flexpush } = loads;
   const closedPerS = spread(closed.flexpush.map(({ perS }) => perS)).median;
   const held = await highestRate(flexpush, closedPerS, seconds);
   const halfPerS = Math.max(1, Math.round((held?.perS ?? closedPerS) / 2));
   printProgress(`flexpush: latency at ${halfPerS}/s and at ${LOW_RATE_PER_S}/s`);
   const half = await flexpush.openLoop({ seconds, perSecond: halfPerS });
   const low = await flexpush.openLoop({ seconds, perSecond: LOW_RATE_PER_S });
-  return toResult({ closed, held, half, low }, settings);
+  const result = toResult({ closed, held, half, low }, settings);
+  return { ...result, metrics: { ...result.metrics, stretch, triggers: profiled?.triggers ?? 0 } };
 }
 
 async function highestRate(
