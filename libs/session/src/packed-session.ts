@@ -136,9 +136,7 @@ function packSchedule(schedule: Schedule, sinceMs: number): unknown[] {
 
 /** Without what is absent at the end. */
 function trimmed(values: unknown[]): unknown[] {
-  let length = values.length;
-  while (length > 0 && values[length - 1] === 0) length--;
-  values.length = length;
+  while (values.at(-1) === 0) values.pop();
   return values;
 }
 
