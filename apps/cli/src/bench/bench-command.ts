@@ -78,6 +78,7 @@ const resend: Bench<ResendSettings> = {
       .option('--seconds <s>', 'length of each measurement', parseCount, 10)
       .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
       .option('--subscriptions <n>', 'subscriptions that nobody confirms', parseCount, 40_000)
+      .option('--delay <s>', 'until an unconfirmed push is due again', parseCount, 1)
       .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
   run: runResend,
 };

@@ -18,10 +18,14 @@ export async function readCounters(url: string): Promise<Counters> {
   };
 }
 
-/** Shards whose timers this resend-timer claims. */
-export async function readShardsClaimed(url: string): Promise<number> {
+/** What a bench reads of a resend-timer. Throws when it does not answer. */
+export async function readTimerCounters(url: string): Promise<{ shardsOwned: number; fired: number }> {
   const { body } = await request(`${url}/metrics`);
-  return valueOf(await body.text(), 'flexpush_timer_shards_owned');
+  const text = await body.text();
+  return {
+    shardsOwned: valueOf(text, 'flexpush_timer_shards_owned'),
+    fired: valueOf(text, 'flexpush_timer_appended_total'),
+  };
 }
 
 /** 0 for a metric that has not been counted yet. */

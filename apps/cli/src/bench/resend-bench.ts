@@ -6,6 +6,7 @@ import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result
 import { BenchProcess } from './bench-process';
 import { CpuMeter, processesOf } from './cpu';
 import { LogFill } from './log-fill';
+import { readCounters, readTimerCounters } from './metrics';
 import { withPeerRedis } from './peer-redis';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
@@ -15,11 +16,15 @@ import type { ReceiverSettings } from './processes/receiver';
 
 export interface ResendSettings extends RoundsSettings {
   readonly subscriptions: number;
+  /** In seconds. Whoever sends fewer than all subscriptions in this time always has one that is due. */
+  readonly delay: number;
   readonly receiverMs: number;
 }
 
 interface Phase {
   postsPerS: number;
+  /** Timers fired, for each push that was sent: above 1 what fires replaces what has not been sent yet. */
+  firesPerPost?: number;
   cpuUsPerPost: Record<string, number>;
 }
 
@@ -38,13 +43,16 @@ const CONNECTIONS = 128;
 const BULLMQ_BAR = 1.5;
 const BARE_BAR = 0.5;
 const PROVIDER = 'bench';
-/** The shortest: whoever sends fewer than all subscriptions in this time always has one that is due. */
-const RESEND_DELAY_MS = 1_000;
 const WARM_UP_MS = 2_000;
+/** An undici that runs a little longer than it is looked at. */
+const SLACK_MS = 500;
 const LOOK_MS = 50;
-const QUIET_MS = 500;
+/** Longer than a commit takes when everything is busy. */
+const QUIET_MS = 1_500;
+/** Each shard has claimed all that is due long before. */
+const FIRES_EACH = 3;
 /** Longer than anything here takes on the slowest machine. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 180_000;
 
 /**
  * Nobody ever confirms, so that every subscription is always due: timer -> log -> fold -> commit -> POST -> next timer,
@@ -63,7 +71,7 @@ export async function runResend(settings: ResendSettings): Promise<BenchResult> 
           ['push', 'pushEnabled', 'customhttp'],
           [`push.provider.${PROVIDER}`, 'customhttp.url', url],
           ['settings', 'flex-push-on-join', 'true'],
-          ['settings', 'flex-push-resend-delay', String(RESEND_DELAY_MS / 1_000)],
+          ['settings', 'flex-push-resend-delay', String(settings.delay)],
           ['settings', 'flex-push-resend-attempts', '1000000'],
           // No ping meanwhile.
           ['settings', 'flex-push-timeout', '1728000'],
@@ -90,7 +98,7 @@ async function withSenders(
     redisPort: peerRedis.port,
     url,
     jobs: settings.subscriptions,
-    resendDelayMs: RESEND_DELAY_MS,
+    resendDelayMs: settings.delay * 1_000,
     concurrency: CONNECTIONS,
   } satisfies BullmqResendSettings);
   try {
@@ -102,12 +110,12 @@ async function withSenders(
 }
 
 async function measure(parts: Parts, settings: ResendSettings): Promise<BenchResult> {
-  const { receiver, bare, bullmq } = parts;
+  const { bare, bullmq } = parts;
   await openChats(parts, settings.subscriptions);
   const lapMs = settings.seconds * 1_000;
   const figures = await alternate<Phase, Variant>(
     {
-      flexpush: () => whileTimersFire(parts, () => lap(parts, lapMs)),
+      flexpush: () => whileTimersFire(parts, () => lap(parts, lapMs, () => firedBy(parts))),
       bullmq: async () => {
         await bullmq.ask('resume');
         const phase = await lap(parts, lapMs);
@@ -115,7 +123,7 @@ async function measure(parts: Parts, settings: ResendSettings): Promise<BenchRes
         return phase;
       },
       undici: async () => {
-        const running = bare.ask('run', WARM_UP_MS + lapMs + QUIET_MS);
+        const running = bare.ask('run', WARM_UP_MS + lapMs + SLACK_MS);
         const phase = await lap(parts, lapMs);
         await running;
         return phase;
@@ -123,17 +131,22 @@ async function measure(parts: Parts, settings: ResendSettings): Promise<BenchRes
     },
     settings,
   );
-  const lost = await whileTimersFire(parts, () => countLost(receiver, settings.subscriptions));
+  const lost = await countLost(parts, settings.subscriptions);
   return toResult(figures, { lost, bullmqFailed: await bullmq.ask<number>('failed') }, settings);
 }
 
 /** From the first POST on: the warm-up, then what is measured. */
-async function lap({ stack, receiver, bare, bullmq, peerRedis }: Parts, lapMs: number): Promise<Phase> {
+async function lap(
+  { stack, receiver, bare, bullmq, peerRedis }: Parts,
+  lapMs: number,
+  fired?: () => Promise<number>,
+): Promise<Phase> {
   const received = () => receiver.ask<number>('received');
   const atFirst = await received();
   await until(async () => (await received()) > atFirst, 'no POST comes');
   await sleep(WARM_UP_MS);
   const before = await received();
+  const firedBefore = await fired?.();
   const meter = new CpuMeter([
     ...processesOf(stack),
     ...[bare, bullmq, receiver],
@@ -142,9 +155,13 @@ async function lap({ stack, receiver, bare, bullmq, peerRedis }: Parts, lapMs: n
   const startedMs = performance.now();
   await sleep(lapMs);
   const posts = (await received()) - before;
+  const firedAfter = await fired?.();
   return {
     postsPerS: round(posts / ((performance.now() - startedMs) / 1_000), 0),
     cpuUsPerPost: meter.perItemUs(posts),
+    ...(firedBefore === undefined || firedAfter === undefined
+      ? {}
+      : { firesPerPost: round((firedAfter - firedBefore) / posts) }),
   };
 }
 
@@ -173,27 +190,39 @@ async function whileTimersFire<T>({ stack, receiver }: Parts, task: () => Promis
     return await task();
   } finally {
     await timer?.stop();
-    let last = -1;
-    await until(async () => {
-      const now = await receiver.ask<number>('received');
-      const isQuiet = now === last;
-      last = now;
-      if (!isQuiet) await sleep(QUIET_MS);
-      return isQuiet;
-    }, 'pushes do not end');
+    await untilQuiet(stack, receiver);
   }
 }
 
-/** Subscriptions that are not pushed to any more. */
-async function countLost(receiver: BenchProcess, subscriptions: number): Promise<number> {
-  printProgress('looking whether every subscription still is pushed to');
-  await receiver.ask('watch');
-  const devicesSeen = () => receiver.ask<number>('devicesSeen');
-  await until(async () => (await devicesSeen()) >= subscriptions).catch(() => undefined);
-  return subscriptions - (await devicesSeen());
+/** What fired is folded, and what was folded is sent. */
+async function untilQuiet(stack: Stack, receiver: BenchProcess): Promise<void> {
+  const actor = stack.servicesOf('session-actor')[0]?.url ?? '';
+  let last = '';
+  let quietSinceMs = performance.now();
+  await until(async () => {
+    const { recordsFolded, logWaiting } = await readCounters(actor);
+    const now = `${recordsFolded} ${await receiver.ask<number>('received')}`;
+    if (now !== last || logWaiting > 0) quietSinceMs = performance.now();
+    last = now;
+    return performance.now() - quietSinceMs > QUIET_MS;
+  }, 'it does not become quiet');
 }
 
-async function until(isSo: () => Promise<boolean>, problem = 'it takes too long'): Promise<void> {
+async function firedBy({ stack }: Parts): Promise<number> {
+  return (await readTimerCounters(stack.servicesOf('resend-timer')[0]?.url ?? '')).fired;
+}
+
+/** Subscriptions that are not pushed to any more: each is due at once, and so gets one more push at least. */
+async function countLost(parts: Parts, subscriptions: number): Promise<number> {
+  printProgress('looking whether every subscription still is pushed to');
+  const { receiver } = parts;
+  await receiver.ask('watch');
+  const haveFired = async () => (await firedBy(parts)) >= FIRES_EACH * subscriptions;
+  await whileTimersFire(parts, () => until(haveFired, 'timers do not fire'));
+  return subscriptions - (await receiver.ask<number>('devicesSeen'));
+}
+
+async function until(isSo: () => Promise<boolean>, problem: string): Promise<void> {
   const endMs = performance.now() + PATIENCE_MS;
   while (!(await isSo())) {
     if (performance.now() > endMs) throw new Error(problem);
@@ -227,8 +256,11 @@ function toResult(
       atMost('lost', lost, 0),
     ],
     {
-      settings: { ...settings, resendDelayMs: RESEND_DELAY_MS, connections: CONNECTIONS },
-      flexpush: shown('flexpush'),
+      settings: { ...settings, connections: CONNECTIONS },
+      flexpush: {
+        ...shown('flexpush'),
+        firesPerPost: spread(figures.flexpush.map(({ firesPerPost }) => firesPerPost ?? Number.NaN)),
+      },
       bullmq: { ...shown('bullmq'), failed: bullmqFailed },
       undici: shown('undici'),
     },

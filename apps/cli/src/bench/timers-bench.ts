@@ -7,7 +7,7 @@ import { atLeast, atMost, toBenchResult, type Bar, type BenchResult } from './be
 import { BenchProcess } from './bench-process';
 import { CpuMeter, processesOf, type NamedProcess } from './cpu';
 import { nextSeq, readFired } from './fired-timers';
-import { readShardsClaimed } from './metrics';
+import { readTimerCounters } from './metrics';
 import { withPeerRedis } from './peer-redis';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
@@ -164,7 +164,9 @@ async function lapOfProduct(parts: Parts, schedule: ScheduleSettings): Promise<L
   await chats.prepare(count);
   await timer.start();
   try {
-    await until(async () => (await readShardsClaimed(timer.url)) === chats.shardCount, 'no timer is claimed');
+    const { url } = timer;
+    const isReady = async () => (await readTimerCounters(url)).shardsOwned === chats.shardCount;
+    await until(isReady, 'no timer is claimed');
     const fromSeq = await nextSeq(bus);
     const { armed, firstDueAtMs } = await chats.arm(count, spreadMs);
     const judgedFromMs = firstDueAtMs + (spreadMs * warmUp) / count;
