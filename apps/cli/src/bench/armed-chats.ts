@@ -76,8 +76,8 @@ export class ArmedChats {
   async prepare(count: number): Promise<void> {
     await this.setTimeout(SHORT_TIMEOUT_S);
     await this.fill.refreshChats(this.sessionIds.slice(0, count));
-    if (count > this.sessionIds.length)
-      this.sessionIds.push(...(await this.fill.openChats(count - this.sessionIds.length)));
+    const missing = Math.max(0, count - this.sessionIds.length);
+    for (const sessionId of await this.fill.openChats(missing)) this.sessionIds.push(sessionId);
     // Every shard folds it behind the records above.
     await this.setTimeout(LONG_TIMEOUT_S);
     const near = await this.countNear();
