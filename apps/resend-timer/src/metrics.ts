@@ -8,6 +8,7 @@ export interface TimerMetrics {
   readonly appended: Counter;
   readonly failures: Counter<'step'>;
   readonly held: Counter;
+  readonly behind: Counter;
   /** From the due time to the moment the log has stored the record. */
   readonly latenessMs: Histogram;
 }
@@ -38,6 +39,11 @@ export function createMetrics(operations: Operations, shardsOwned: () => number)
     held: new Counter({
       name: 'flexpush_timer_held_total',
       help: 'Looks at a shard whose owner is catching up and lets nothing be claimed',
+      registers,
+    }),
+    behind: new Counter({
+      name: 'flexpush_timer_behind_total',
+      help: 'Looks at a shard from which nothing is claimed because its last firings are not folded yet',
       registers,
     }),
     latenessMs: new Histogram({

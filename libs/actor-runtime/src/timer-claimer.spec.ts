@@ -28,6 +28,8 @@ function clockOf(manual: ManualClock): Clock {
 class MemoryStore implements DueStore {
   readonly timers = new Map<number, Map<string, number>>();
   readonly held = new Set<number>();
+  /** Up to which sequence; all of it unless it says otherwise. */
+  foldedTo = Number.POSITIVE_INFINITY;
   looks: { shard: number; atMs: number }[] = [];
   away = false;
   inFlight = 0;
@@ -39,13 +41,17 @@ class MemoryStore implements DueStore {
     this.timers.set(shard, timers.set(member, dueAtMs));
   }
 
-  async claimDue(shard: number, o: { nowMs: number; visibilityMs: number; limit: number }) {
+  async claimDue(
+    shard: number,
+    o: { nowMs: number; visibilityMs: number; limit: number; foldedTo: number | undefined },
+  ) {
     this.looks.push({ shard, atMs: o.nowMs });
     this.inFlightMax = Math.max(this.inFlightMax, ++this.inFlight);
     await this.gate;
     this.inFlight--;
     if (this.away) throw new Error('the store is away');
     if (this.held.has(shard)) return { kind: 'held' as const };
+    if (o.foldedTo !== undefined && this.foldedTo < o.foldedTo) return { kind: 'behind' as const };
     const timers = this.timers.get(shard) ?? new Map<string, number>();
     const due: Timer[] = [...timers]
       .filter(([, dueAtMs]) => dueAtMs <= o.nowMs)
@@ -75,18 +81,20 @@ class MemoryLog implements FireLog {
     this.sizes.push(record.timers.length);
     for (const [member, dueAtMs] of record.timers) {
       this.fired.push({ shard, member, dueAtMs, atMs: this.clock.now() });
-      this.store.timers.get(shard)?.delete(member);
+      // Not before it is folded.
+      if (this.store.foldedTo === Number.POSITIVE_INFINITY) this.store.timers.get(shard)?.delete(member);
     }
-    return { kind: 'appended' as const };
+    return { kind: 'appended' as const, seq: this.sizes.length };
   }
 }
 
 class CountingMeter implements ClaimMeter {
-  readonly counts = { claimed: 0, appended: 0, failures: 0, held: 0 };
+  readonly counts = { claimed: 0, appended: 0, failures: 0, held: 0, behind: 0 };
   readonly claimed = { inc: (by: number) => (this.counts.claimed += by) };
   readonly appended = { inc: (by: number) => (this.counts.appended += by) };
   readonly failures = { inc: () => (this.counts.failures += 1) };
   readonly held = { inc: () => (this.counts.held += 1) };
+  readonly behind = { inc: () => (this.counts.behind += 1) };
   readonly latenessMs = { observe: () => undefined };
 }
 
@@ -316,5 +324,51 @@ describe('ownership', () => {
     await clock.advance(5_000);
     expect(store.looks).toEqual([]);
     expect(clock.timerCount).toBe(0);
+  });
+});
+
+describe('a fold that is behind', () => {
+  const armMany = (store: MemoryStore, count: number) => {
+    for (let n = 0; n < count; n++) store.arm(0, `t${n}`, START_MS);
+  };
+
+  it('has at most two records of a shard before it, and gets more as it comes on (C5)', async () => {
+    const { clock, store, fires, meter, claimer } = given([0]);
+    store.foldedTo = 0;
+    armMany(store, 1_000);
+    await clock.advance(1_000);
+    expect(fires.sizes).toEqual([CLAIM_TIMERS_MAX, CLAIM_TIMERS_MAX]);
+    expect(meter.counts.behind).toBeGreaterThan(0);
+    store.foldedTo = 1;
+    await clock.advance(100);
+    expect(fires.sizes).toHaveLength(3);
+    store.foldedTo = 3;
+    await clock.advance(100);
+    expect(fires.sizes).toHaveLength(5);
+    expect(new Set(fires.fired.map(({ member }) => member)).size).toBe(1_000);
+    await claimer.stop();
+  });
+
+  it('may have lost them with its log: after the visibility time it gets them again (C2)', async () => {
+    const { clock, store, fires, claimer } = given([0]);
+    store.foldedTo = 0;
+    armMany(store, 2 * CLAIM_TIMERS_MAX);
+    await clock.advance(VISIBILITY_MS - 1);
+    expect(fires.sizes).toHaveLength(2);
+    await clock.advance(1_000);
+    expect(fires.sizes.length).toBeGreaterThan(2);
+    await claimer.stop();
+  });
+
+  it('holds up no other shard', async () => {
+    const { clock, store, fires, claimer } = given([0, 1]);
+    store.foldedTo = 0;
+    armMany(store, 1_000);
+    store.arm(1, 'of another', START_MS + 1_500);
+    await clock.advance(1_600);
+    expect(fires.fired.filter(({ shard }) => shard === 1).map(({ member }) => member)).toEqual([
+      'of another',
+    ]);
+    await claimer.stop();
   });
 });

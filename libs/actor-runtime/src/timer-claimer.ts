@@ -10,6 +10,8 @@ export interface ClaimMeter {
   readonly failures: { inc(labels: { step: Step }): void };
   /** Looks at a shard that is held. */
   readonly held: { inc(): void };
+  /** Looks at a shard whose fold is behind. */
+  readonly behind: { inc(): void };
   /** From the due time to the moment the log has stored the record. */
   readonly latenessMs: { observe(latenessMs: number): void };
 }
@@ -18,8 +20,12 @@ export interface ClaimMeter {
 export interface DueStore {
   claimDue(
     shard: number,
-    options: { nowMs: number; visibilityMs: number; limit: number },
-  ): Promise<{ kind: 'held' } | { kind: 'claimed'; timers: Timer[]; nextDueAtMs: number | undefined }>;
+    options: { nowMs: number; visibilityMs: number; limit: number; foldedTo: number | undefined },
+  ): Promise<
+    | { kind: 'held' }
+    | { kind: 'behind' }
+    | { kind: 'claimed'; timers: Timer[]; nextDueAtMs: number | undefined }
+  >;
 }
 
 /** Where firings go (`LogAppender` of nats-bus). */
@@ -27,7 +33,7 @@ export interface FireLog {
   append(
     shard: number,
     record: RecordOf<'timers.fired'>,
-  ): Promise<{ kind: 'appended' } | { kind: 'refused'; reason: string }>;
+  ): Promise<{ kind: 'appended'; seq: number } | { kind: 'refused'; reason: string }>;
 }
 
 /** Timers in one claim, and so in one record. */
@@ -40,6 +46,10 @@ const CLAIMS_PER_VISIT_MAX = 16;
 const TURN_GAP_MS = 2;
 /** How soon a held shard is looked at again. */
 const HELD_RETRY_MS = 100;
+/** Records of a shard's timers that may be in the log and not folded yet. */
+const UNFOLDED_MAX = 2;
+/** How soon a shard whose fold is behind is looked at again. */
+const BEHIND_RETRY_MS = 20;
 /** How soon the stores are asked for again while one is away. */
 const AWAY_RETRY_MS = 100;
 const BACKOFF_FIRST_MS = 100;
@@ -53,6 +63,8 @@ interface Plan {
   failures: number;
   /** Monotonic; undefined when nobody visits. */
   visitingSinceMs: number | undefined;
+  /** The last UNFOLDED_MAX records in the log, the oldest first; times are monotonic. */
+  appended: { seq: number; atMs: number }[];
 }
 
 /**
@@ -65,7 +77,10 @@ interface Plan {
  *    after it was written, so looks at most half a second apart see each one before it is due. These looks are aligned
  *    to the clock, so that all shards are asked in one pipelined round instead of one round trip each.
  * C4 A shard has at most one claim or append outstanding, and at most VISITS_IN_FLIGHT_MAX shards have one.
- * C5 A shard that fails backs off alone. While a store is known to be away nothing is claimed at all, since a claim
+ * C5 At most UNFOLDED_MAX records of a shard's timers wait for its fold. What is claimed beyond that would come back by its
+ *    visibility time before it is folded, and be claimed again: a fold that is behind would fall farther behind. What is
+ *    not folded for that time may be lost with the log, so then the shard is claimed from again.
+ * C6 A shard that fails backs off alone. While a store is known to be away nothing is claimed at all, since a claim
  *    that cannot be appended would cost its timers the visibility time.
  */
 export class TimerClaimer {
@@ -114,6 +129,7 @@ export class TimerClaimer {
           lookAtMs: Number.NEGATIVE_INFINITY,
           failures: 0,
           visitingSinceMs: undefined,
+          appended: [],
         });
     this.wakeBy(this.parts.clock.nowMs());
   }
@@ -161,7 +177,7 @@ export class TimerClaimer {
     const { clock } = this.parts;
     let answer: 'more' | { lookAtMs: number } | 'failed' = 'more';
     for (let claims = 0; answer === 'more' && claims < CLAIMS_PER_VISIT_MAX && this.running; claims++)
-      answer = await this.claimOnce(shard);
+      answer = await this.claimOnce(shard, plan);
     if (answer === 'failed') {
       const backoffMs = Math.min(BACKOFF_FIRST_MS * 2 ** plan.failures, BACKOFF_MAX_MS);
       plan.failures++;
@@ -172,11 +188,16 @@ export class TimerClaimer {
     plan.lookAtMs = answer === 'more' ? clock.nowMs() : answer.lookAtMs;
   }
 
-  private async claimOnce(shard: number): Promise<'more' | { lookAtMs: number } | 'failed'> {
+  private async claimOnce(shard: number, plan: Plan): Promise<'more' | { lookAtMs: number } | 'failed'> {
     const { store, clock, metrics, visibilityMs } = this.parts;
     let claim: Awaited<ReturnType<DueStore['claimDue']>>;
     try {
-      claim = await store.claimDue(shard, { nowMs: clock.nowMs(), visibilityMs, limit: CLAIM_TIMERS_MAX });
+      claim = await store.claimDue(shard, {
+        nowMs: clock.nowMs(),
+        visibilityMs,
+        limit: CLAIM_TIMERS_MAX,
+        foldedTo: this.mustBeFolded(plan),
+      });
     } catch (error) {
       return this.failed('claim', { shard, err: error });
     }
@@ -185,13 +206,25 @@ export class TimerClaimer {
       metrics.held.inc();
       return { lookAtMs: clock.nowMs() + HELD_RETRY_MS };
     }
+    if (claim.kind === 'behind') {
+      metrics.behind.inc();
+      return { lookAtMs: clock.nowMs() + BEHIND_RETRY_MS };
+    }
     const { timers, nextDueAtMs } = claim;
-    if (timers.length > 0 && !(await this.append(shard, timers))) return 'failed';
+    if (timers.length > 0 && !(await this.append(shard, plan, timers))) return 'failed';
     if (timers.length >= CLAIM_TIMERS_MAX) return 'more';
     return { lookAtMs: Math.min(nextDueAtMs ?? Infinity, this.nextLookMs(clock.nowMs())) };
   }
 
-  private async append(shard: number, timers: Timer[]): Promise<boolean> {
+  /** C5 */
+  private mustBeFolded({ appended }: Plan): number | undefined {
+    const [oldest] = appended;
+    if (!oldest || appended.length < UNFOLDED_MAX) return undefined;
+    const ageMs = this.parts.clock.monotonicMs() - oldest.atMs;
+    return ageMs < this.parts.visibilityMs ? oldest.seq : undefined;
+  }
+
+  private async append(shard: number, plan: Plan, timers: Timer[]): Promise<boolean> {
     const { fires, clock, metrics } = this.parts;
     metrics.claimed.inc(timers.length);
     const answer = await fires
@@ -202,6 +235,8 @@ export class TimerClaimer {
       return false;
     }
     this.succeeded('append');
+    plan.appended.push({ seq: answer.seq, atMs: clock.monotonicMs() });
+    if (plan.appended.length > UNFOLDED_MAX) plan.appended.shift();
     metrics.appended.inc(timers.length);
     const nowMs = clock.nowMs();
     for (const [, dueAtMs] of timers) metrics.latenessMs.observe(nowMs - dueAtMs);

@@ -49,6 +49,23 @@ describe('TimerStore', () => {
     });
   });
 
+  it('claims nothing before the shard is folded to a place that is named', async () => {
+    await arm({ 'resend:s1:u1': NOW_MS });
+    await redis.set(keys.checkpoint(shard), '2026-11-27T00:00:00Z|41|1790000000000|1790000000000|a.1.7');
+    expect(await timers.claimDue(shard, { ...CLAIM, foldedTo: 42 })).toEqual({ kind: 'behind' });
+    expect(await scores()).toEqual({ 'resend:s1:u1': NOW_MS });
+    expect(await timers.claimDue(shard, { ...CLAIM, foldedTo: 41 })).toMatchObject({ kind: 'claimed' });
+  });
+
+  it('asks for no place where there is no checkpoint, or none that can be read', async () => {
+    for (const checkpoint of ['', 'rubbish', 'a|b|c']) {
+      await arm({ 'resend:s1:u1': NOW_MS });
+      await redis.set(keys.checkpoint(shard), checkpoint);
+      const claim = await timers.claimDue(shard, { ...CLAIM, foldedTo: 42 });
+      expect(claim).toMatchObject({ kind: 'claimed', timers: [['resend:s1:u1', NOW_MS]] });
+    }
+  });
+
   it('claims what is due, the earliest first, with the score it had, and says when the next is due', async () => {
     await arm({
       'resend:s1:u1': NOW_MS - 1,

@@ -39,6 +39,7 @@ export class TimerHost {
         appended: count,
         failures: count,
         held: count,
+        behind: count,
         latenessMs: { observe: () => undefined },
       },
       ready: () => (network.reaches(host, 'nats') && network.reaches(host, 'redis') ? true : 'away'),

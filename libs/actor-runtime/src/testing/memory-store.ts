@@ -1,3 +1,4 @@
+import { parseCheckpoint } from '../checkpoint';
 import type { CatchUpPlace, Commit, ShardStanding, ShardStore } from '../ports';
 
 /** What one shard has in Redis. */
@@ -149,12 +150,18 @@ export class MemoryStore implements ShardStore {
   /** As `claim_due.lua`. */
   claimDue(
     shard: number,
-    { nowMs, visibilityMs, limit }: { nowMs: number; visibilityMs: number; limit: number },
+    o: { nowMs: number; visibilityMs: number; limit: number; foldedTo: number | undefined },
   ): Promise<
-    { kind: 'held' } | { kind: 'claimed'; timers: [string, number][]; nextDueAtMs: number | undefined }
+    | { kind: 'held' }
+    | { kind: 'behind' }
+    | { kind: 'claimed'; timers: [string, number][]; nextDueAtMs: number | undefined }
   > {
-    const { timers, held } = this.shard(shard);
+    const { nowMs, visibilityMs, limit, foldedTo } = o;
+    const { timers, held, checkpoint } = this.shard(shard);
     if (held) return Promise.resolve({ kind: 'held' });
+    const seq = parseCheckpoint(checkpoint)?.seq;
+    if (foldedTo !== undefined && seq !== undefined && seq < foldedTo)
+      return Promise.resolve({ kind: 'behind' });
     const due = [...timers]
       .filter(([, dueAtMs]) => dueAtMs <= nowMs)
       .sort((a, b) => a[1] - b[1])
