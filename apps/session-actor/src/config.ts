@@ -35,6 +35,8 @@ export const configSchema = z
     FLEXPUSH_MESSAGES_QUEUED_MAX: count(512, 16, 100_000),
     FLEXPUSH_SESSIONS_CACHED_MAX: count(500, 10, 1_000_000),
     FLEXPUSH_UNSETTLED_PER_SHARD_MAX: count(2_000, 10, 100_000),
+    /** Of all shards of the process. Those that a GMS node takes at most: more would only wait here. */
+    FLEXPUSH_UNSETTLED_MAX: count(8_192, 10, 1_000_000),
     FLEXPUSH_SETTLE_DEADLINE_MS: ms(20_000, 1_000, 600_000),
     FLEXPUSH_SETTLE_LINGER_MS: ms(1_000, 0, 10_000),
     FLEXPUSH_REQUEST_TIMEOUT_MS: ms(10_000, 500, 120_000),

@@ -295,6 +295,7 @@ function buildRuntime(
       nodeId,
       alias: config.FLEXPUSH_ALIAS,
       unsettledPerShardMax: config.FLEXPUSH_UNSETTLED_PER_SHARD_MAX,
+      unsettledMax: config.FLEXPUSH_UNSETTLED_MAX,
       settleDeadlineMs: config.FLEXPUSH_SETTLE_DEADLINE_MS,
       settleLingerMs: config.FLEXPUSH_SETTLE_LINGER_MS,
       unreachableMs: UNREACHABLE_MS,

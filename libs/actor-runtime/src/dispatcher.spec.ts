@@ -623,6 +623,51 @@ describe('Dispatcher', () => {
       }
     });
 
+    it('at the bound of all shards they take turns, one batch each, and none is passed over', async () => {
+      const rig = new Rig(gmsView('gms-a'), { unsettledMax: 2 });
+      for (const shard of [SHARD + 1, SHARD + 2]) rig.dispatcher.addShard(shard, 1, () => undefined);
+      const folding: number[] = [];
+      const ask = (shard: number) => void rig.dispatcher.turn(shard).then(() => folding.push(shard));
+      ask(SHARD);
+      await turn();
+      expect(folding.splice(0)).toEqual([SHARD]);
+      await rig.put(entry('chat-1:mira', 1), entry('chat-2:mira', 1), entry('chat-3:mira', 1));
+      for (const shard of [SHARD + 1, SHARD + 2, SHARD]) ask(shard);
+      await turn();
+      expect(folding).toEqual([]);
+      expect([SHARD, SHARD + 1, SHARD + 2].map((shard) => rig.dispatcher.isFull(shard))).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      await rig.results('gms-a', { 'chat-1:mira:1': 'delivered' });
+      expect(folding).toEqual([]);
+      await rig.results('gms-a', { 'chat-2:mira:1': 'delivered' });
+      expect(folding.splice(0)).toEqual([SHARD + 1]);
+      await rig.results('gms-a', { 'chat-3:mira:1': 'delivered' });
+      // Until its batch is folded nobody knows how much room is left.
+      expect(folding).toEqual([]);
+      rig.dispatcher.endTurn(SHARD + 1);
+      await turn();
+      expect(folding.splice(0)).toEqual([SHARD + 2]);
+      // Whoever is lost in its turn gives it on.
+      rig.dispatcher.dropShard(SHARD + 2, 1);
+      await turn();
+      expect(folding.splice(0)).toEqual([SHARD]);
+      rig.dispatcher.endTurn(SHARD);
+    });
+
+    it('forgets what a shard had under way when it is dropped or taken anew', async () => {
+      const rig = new Rig(gmsView('gms-a'), { unsettledMax: 1 });
+      await rig.put(entry('chat-1:mira', 1));
+      rig.dispatcher.addShard(SHARD, 2, () => undefined);
+      let isFolding = false;
+      void rig.dispatcher.turn(SHARD).then(() => (isFolding = true));
+      await turn();
+      expect(isFolding).toBe(true);
+      expect(rig.dispatcher.counts().unsettled).toBe(0);
+    });
+
     it('a request has a bounded number of jobs and bytes', async () => {
       const rig = new Rig(gmsView('gms-a'), { unsettledPerShardMax: 10_000 });
       const event = {

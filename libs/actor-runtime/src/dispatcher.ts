@@ -16,6 +16,8 @@ export interface DispatcherSettings {
   alias: string;
   /** Unsettled notifications of one shard above which it stops reading (I9). */
   unsettledPerShardMax: number;
+  /** Of all shards of the process. */
+  unsettledMax: number;
   /** After this long without a result the same id goes out again. */
   settleDeadlineMs: number;
   /** How long settled results gather before they become a record; a confirm meanwhile makes it needless. */
@@ -100,6 +102,10 @@ export class Dispatcher {
   private readonly unreachable = new Map<string, { incarnation: string | undefined; untilMs: number }>();
   private view: GmsView | undefined;
   private paused = false;
+  private unsettled = 0;
+  /** Shards that have read and wait to fold, and whose turn it is. */
+  private turns: { state: ShardState; go: () => void }[] = [];
+  private turnOf: ShardState | undefined;
   private lastNoNodeLogAtMs = Number.NEGATIVE_INFINITY;
   private noNodeUnlogged = 0;
   private withdrawals = new Map<string, { subscription: string; n: number }[]>();
@@ -122,6 +128,8 @@ export class Dispatcher {
    * sent: what is confirmed from now on is not withdrawn there, because nobody here knows of it (I5).
    */
   addShard(shard: number, term: number, associate: Associate): void {
+    const earlier = this.shards.get(shard);
+    if (earlier) this.leave(earlier);
     this.shards.set(shard, {
       term,
       isOpen: false,
@@ -148,7 +156,15 @@ export class Dispatcher {
     if (!state || state.term !== term) return;
     for (const flight of state.flights.values()) flight.state = 'gone';
     this.shards.delete(shard);
+    this.leave(state);
+  }
+
+  /** Nothing of this state is waited for any more. */
+  private leave(state: ShardState): void {
+    this.unsettled -= state.unsettled;
+    state.unsettled = 0;
     wake(state);
+    this.leaveTurns(state);
   }
 
   /** Sends a committed entry, after an older trigger of its subscription if that is still to be answered. */
@@ -202,22 +218,64 @@ export class Dispatcher {
     if (flight && flight.entry.job.id === entry.job.id) this.end(state, flight);
   }
 
-  /** The shard's unsettled notifications stand at their bound (I9). */
+  /** It waits because its unsettled notifications, or those of all shards, stand at their bound (I9). */
   isFull(shard: number): boolean {
+    return this.isShardFull(shard) || this.turns.some(({ state }) => state === this.shards.get(shard));
+  }
+
+  private isShardFull(shard: number): boolean {
     return (this.shards.get(shard)?.unsettled ?? 0) >= this.settings.unsettledPerShardMax;
   }
 
   /** Resolves when the shard may read on (I9), or when it is dropped or nudged. */
   room(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (!state || !this.isFull(shard)) return Promise.resolve();
+    if (!state || !this.isShardFull(shard)) return Promise.resolve();
     return new Promise((resolve) => state.roomWaiters.push(resolve));
+  }
+
+  /**
+   * Resolves when a shard that has read a batch may fold it. While the unsettled notifications of all shards stand at their
+   * bound, the shards take turns, one batch each, or a fold that is quicker than the receivers would only replace triggers
+   * that have not been sent. Ends with `endTurn`.
+   */
+  turn(shard: number): Promise<void> {
+    const state = this.shards.get(shard);
+    if (!state || (this.turns.length === 0 && this.unsettled < this.settings.unsettledMax))
+      return Promise.resolve();
+    return new Promise((go) => {
+      this.turns.push({ state, go });
+      this.giveTurn();
+    });
+  }
+
+  endTurn(shard: number): void {
+    if (this.turnOf === undefined || this.turnOf !== this.shards.get(shard)) return;
+    this.turnOf = undefined;
+    this.giveTurn();
+  }
+
+  private giveTurn(): void {
+    if (this.turnOf || this.unsettled >= this.settings.unsettledMax) return;
+    const next = this.turns.shift();
+    this.turnOf = next?.state;
+    next?.go();
   }
 
   /** Lets a shard that waits for room look again. */
   nudge(shard: number): void {
     const state = this.shards.get(shard);
-    if (state) wake(state);
+    if (!state) return;
+    wake(state);
+    this.leaveTurns(state);
+  }
+
+  private leaveTurns(state: ShardState): void {
+    const leaving = this.turns.filter((turn) => turn.state === state);
+    this.turns = this.turns.filter((turn) => turn.state !== state);
+    for (const { go } of leaving) go();
+    if (this.turnOf === state) this.turnOf = undefined;
+    this.giveTurn();
   }
 
   pause(paused: boolean): void {
@@ -399,6 +457,7 @@ export class Dispatcher {
     flight.nodeId = choice.nodeId;
     flight.state = 'queued';
     state.unsettled++;
+    this.unsettled++;
     const channel = this.channelOf(choice.nodeId);
     flight.channel = channel;
     channel.queue.push(flight);
@@ -535,7 +594,9 @@ export class Dispatcher {
   private uncount(state: ShardState, flight: Flight): void {
     if (flight.state !== 'queued' && flight.state !== 'sent') return;
     state.unsettled--;
+    this.unsettled--;
     flight.state = 'behind';
+    this.giveTurn();
     if (state.unsettled < this.settings.unsettledPerShardMax) wake(state);
   }
 

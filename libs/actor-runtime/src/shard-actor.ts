@@ -292,7 +292,10 @@ export class ShardActor {
         break;
       }
       if (messages.length === 0) continue;
+      await this.deps.dispatcher.turn(this.shard);
+      if (this.stopping) break;
       end = await this.foldBatch(messages);
+      this.deps.dispatcher.endTurn(this.shard);
       this.busy = false;
       if (end !== 'stopped') break;
     }

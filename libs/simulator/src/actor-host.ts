@@ -63,6 +63,7 @@ export class ActorHost {
         nodeId: name,
         alias: '101',
         unsettledPerShardMax: 200,
+        unsettledMax: 800,
         settleDeadlineMs: SETTLE_DEADLINE_MS,
         settleLingerMs: 500,
         unreachableMs: 3_000,

@@ -28,9 +28,9 @@ function sizeOf({ plan: { faults, chats } }: Run): number {
 
 it('shortens a failing plan, and it fails still', async () => {
   const off = new Set<Switch>(['confirm-check']);
-  const chats = planOf(10).chats.slice(0, 3);
-  const refreshing = chats.map((chat) => ({ ...chat, kind: 'refreshing' as const }));
-  const failing = await simulate({ ...planOf(10, ['crash']), chats: refreshing }, off);
+  const plan = planOf(11, ['crash']);
+  const refreshing = plan.chats.map((chat) => ({ ...chat, kind: 'refreshing' as const }));
+  const failing = await simulate({ ...plan, chats: refreshing }, off);
   expect(failing.violations).not.toEqual([]);
   const shortest = await shrink(failing, off, 12);
   expect(sizeOf(shortest)).toBeLessThan(sizeOf(failing));

@@ -134,6 +134,7 @@ export const DISPATCHER_SETTINGS: DispatcherSettings = {
   nodeId: 'actor-1',
   alias: '101',
   unsettledPerShardMax: 50,
+  unsettledMax: 200,
   settleDeadlineMs: 20_000,
   settleLingerMs: 250,
   unreachableMs: 3_000,
