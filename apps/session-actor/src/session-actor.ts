@@ -3,6 +3,7 @@ import {
   LossWatch,
   Ownership,
   ProgressWatch,
+  BatchWaves,
   RebuildTurns,
   ShardActor,
   Watchdog,
@@ -309,6 +310,7 @@ function buildRuntime(
   );
   const replies = new NatsReplyTransport(bus);
   const rebuilds = new RebuildTurns(REBUILDS_AT_ONCE);
+  const waves = new BatchWaves(systemClock);
   const createActor = (shard: number, term: number): ShardActor =>
     new ShardActor(
       shard,
@@ -321,6 +323,7 @@ function buildRuntime(
         replies,
         dispatcher,
         rebuilds,
+        waves,
         clock: systemClock,
         logger: log,
         meter,

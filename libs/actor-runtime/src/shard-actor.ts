@@ -19,6 +19,7 @@ import type {
   ShardStore,
   Snapshots,
 } from './ports';
+import type { BatchWaves } from './batch-waves';
 import type { RebuildTurns } from './rebuild-turns';
 import { portionsOf, renderReplies, wholeTranscript } from './replies';
 import { parseSession, RubbishStateError } from './session-cache';
@@ -34,6 +35,7 @@ export interface ShardActorDeps {
   replies: ReplyTransport;
   dispatcher: Dispatcher;
   rebuilds: RebuildTurns;
+  waves: BatchWaves;
   clock: Clock;
   logger: Log;
   meter: Meter;
@@ -259,6 +261,7 @@ export class ShardActor {
   }
 
   private close(): void {
+    this.deps.waves.leave(this);
     this.tellAudit?.(undefined);
     this.tellAudit = undefined;
     this.cancelLook?.();
@@ -293,8 +296,10 @@ export class ShardActor {
       }
       if (messages.length === 0) continue;
       await this.deps.dispatcher.turn(this.shard);
+      if (this.caughtUp) await this.joinWave(messages);
       if (this.stopping) break;
       end = await this.foldBatch(messages);
+      this.deps.waves.leave(this);
       this.deps.dispatcher.endTurn(this.shard);
       this.busy = false;
       if (end !== 'stopped') break;
@@ -310,6 +315,14 @@ export class ShardActor {
     // Time in which nothing came is not time without progress.
     if (wasIdle) this.lastProgressAtMs = this.deps.clock.monotonicMs();
     return messages;
+  }
+
+  /** What came in while it waited for its wave joins the batch. */
+  private async joinWave(messages: LogMessage[]): Promise<void> {
+    await this.deps.waves.enter(this);
+    const room = this.settings.recordsPerBatch - messages.length;
+    const reader = this.reader as LogReader;
+    if (!this.stopping && room > 0 && reader.waiting() > 0) messages.push(...(await reader.next(room)));
   }
 
   /** Loads what is committed, notes the barrier, and opens the reader behind the checkpoint. */

@@ -7,6 +7,7 @@ import {
   type PushResults,
 } from '@flexpush/contracts';
 import {
+  BatchWaves,
   Dispatcher,
   LossWatch,
   Ownership,
@@ -42,6 +43,7 @@ export class ActorHost {
   private readonly meter = new MemoryMeter();
   private readonly dispatcher: Dispatcher;
   private readonly rebuilds = new RebuildTurns(1);
+  private readonly waves: BatchWaves;
   private readonly ownership: Ownership;
   private readonly progress: ProgressWatch;
   private readonly watchdog: Watchdog;
@@ -54,6 +56,7 @@ export class ActorHost {
     private readonly incarnation: string,
   ) {
     this.host = new Host(name, world.time);
+    this.waves = new BatchWaves(this.host.clock);
     const { network } = world;
     const { logger, meter, host } = this;
     const { clock } = host;
@@ -174,6 +177,7 @@ export class ActorHost {
         },
         dispatcher,
         rebuilds: this.rebuilds,
+        waves: this.waves,
         clock: host.clock,
         logger,
         meter,

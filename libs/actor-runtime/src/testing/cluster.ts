@@ -1,4 +1,5 @@
 import type { LogRecord, PeerHeartbeat } from '@flexpush/contracts';
+import { BatchWaves } from '../batch-waves';
 import { Dispatcher } from '../dispatcher';
 import { LossWatch } from '../loss-watch';
 import { Ownership } from '../ownership';
@@ -122,6 +123,7 @@ export class ClusterNode {
   readonly meter = new MemoryMeter();
   readonly dispatcher: Dispatcher;
   private readonly rebuilds = new RebuildTurns(1);
+  private readonly waves: BatchWaves;
   readonly ownership: Ownership;
   private inbox: (() => void)[] = [];
   private stopWatching: () => void = () => undefined;
@@ -134,6 +136,7 @@ export class ClusterNode {
   ) {
     const { logger, meter } = this;
     const clock = (this.clock = new FreezableClock(cluster.clock));
+    this.waves = new BatchWaves(clock);
     this.dispatcher = new Dispatcher(
       {
         transport: this.gms(),
@@ -298,6 +301,7 @@ export class ClusterNode {
         replies,
         dispatcher,
         rebuilds: this.rebuilds,
+        waves: this.waves,
         clock,
         logger,
         meter,

@@ -1,5 +1,6 @@
 import type { LogRecord } from '@flexpush/contracts';
 import { parseTimerMember } from '@flexpush/session';
+import { BatchWaves } from '../batch-waves';
 import { Dispatcher, type DispatcherSettings } from '../dispatcher';
 import type { Clock } from '../ports';
 import { RebuildTurns } from '../rebuild-turns';
@@ -98,6 +99,7 @@ export class Process {
         replies,
         dispatcher: this.dispatcher,
         rebuilds: world.rebuilds,
+        waves: new BatchWaves(world.clock),
         clock,
         logger,
         meter,
