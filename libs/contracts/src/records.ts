@@ -122,6 +122,10 @@ export const subscriptionRequestSchema = z.strictObject({
 });
 export type SubscriptionRequest = z.infer<typeof subscriptionRequestSchema>;
 
+/** What a CometD client names when it comes back: this alone overrides its registration (CONTRACT 2.6). */
+export const subscriptionChangeSchema = subscriptionRequestSchema.partial();
+export type SubscriptionChange = z.infer<typeof subscriptionChangeSchema>;
+
 const timerEntry = z.tuple([
   /** `kind:sessionId:userId` */
   z.string().min(1).max(256),
@@ -193,8 +197,8 @@ export const internalRecordSchema = z.discriminatedUnion('type', [
     type: z.literal('request.follow'),
     address: cometAddressSchema,
     transcriptPosition: position.optional(),
-    /** The device that is pushed to while it is away; absent: as before. */
-    subscription: subscriptionRequestSchema.optional(),
+    /** The device that is pushed to while it is away; what is absent is as before. A first one needs its id and type. */
+    subscription: subscriptionChangeSchema.optional(),
   }),
   /** The CometD client of this address has gone; it has every event up to this position. Pushes to its device go on behind it. */
   z.strictObject({

@@ -1,4 +1,4 @@
-import { parseSubscription } from './user-data';
+import { parseCometSubscription, parseSubscription, parseSubscriptionChange } from './user-data';
 
 const full = {
   GCTI_Chat_PushSubscribe: 'true',
@@ -100,5 +100,55 @@ describe('parseSubscription', () => {
     const userData: Record<string, string> = { ...full, [key]: value ?? '' };
     if (value === undefined) delete userData[key];
     expect(parseSubscription(userData)).toEqual({ kind: 'none', problem });
+  });
+});
+
+describe('a CometD client', () => {
+  const device = { push_notification_deviceid: 'tok', push_notification_type: 'fcm' };
+
+  it('asks for push by its own keys, which win, and by those of REST', () => {
+    const userData = {
+      ...full,
+      ...device,
+      push_notification_debug: 'false',
+      push_notification_provider: ' ',
+    };
+    expect(parseCometSubscription(userData)).toEqual({
+      kind: 'subscription',
+      subscription: { ...parsed, deviceId: 'tok', deviceType: 'fcm', debug: false },
+    });
+    expect(parseCometSubscription({ push_notification_language: 'de-DE' })).toMatchObject({ kind: 'none' });
+  });
+
+  it.each<{ name: string; userData: Record<string, string>; expected: object | undefined }>([
+    { name: 'nothing', userData: { other: 'x', push_notification_type: ' ' }, expected: undefined },
+    { name: 'a device', userData: device, expected: { deviceId: 'tok', deviceType: 'fcm' } },
+    {
+      name: 'a language',
+      userData: { push_notification_language: 'de-DE' },
+      expected: { language: 'de-DE' },
+    },
+    {
+      name: 'flags, of which one says neither',
+      userData: {
+        GCTI_GMS_PushResend: 'false',
+        GCTI_GMS_NotifyRequestor: 'TRUE',
+        push_notification_debug: 'maybe',
+      },
+      expected: { resend: false, notifyRequestor: true },
+    },
+    {
+      name: 'a device of an unknown type',
+      userData: { ...device, push_notification_type: 'pager', push_notification_language: 'de-DE' },
+      expected: undefined,
+    },
+    {
+      name: 'a device id that is too long',
+      userData: { ...device, push_notification_deviceid: 'd'.repeat(513) },
+      expected: undefined,
+    },
+    { name: 'every key', userData: full, expected: parsed },
+  ])('that comes back changes what it names only: $name', ({ userData, expected }) => {
+    expect(parseSubscriptionChange(userData)).toEqual(expected);
   });
 });

@@ -1,5 +1,10 @@
 import { BOUNDS } from './bounds';
-import { deviceTypes as deviceTypeNames, type DeviceType, type SubscriptionRequest } from './records';
+import {
+  deviceTypes as deviceTypeNames,
+  type DeviceType,
+  type SubscriptionChange,
+  type SubscriptionRequest,
+} from './records';
 
 /** The user data keys of the page (all ten; CONTRACT section 5). Other `GCTI_*` keys are kept as user data. */
 export const userDataKeys = {
@@ -70,30 +75,52 @@ function parseDevice(device: {
   return { kind: 'device', deviceId, deviceType };
 }
 
+/** Undefined where the text says neither. */
+function flagOf(text: string | undefined): boolean | undefined {
+  const word = text?.trim().toLowerCase();
+  return word === 'true' ? true : word === 'false' ? false : undefined;
+}
+
+/** Those that say nothing of the device itself. */
+function parseManner(userData: Record<string, string>) {
+  const optional = (key: string) => userData[key]?.trim() || undefined;
+  return {
+    nodeGroup: optional(userDataKeys.nodeGroup)?.slice(0, 64),
+    includePayload: flagOf(userData[userDataKeys.includePayload]),
+    provider: optional(userDataKeys.provider)?.slice(0, 64),
+    language: optional(userDataKeys.language)?.slice(0, BOUNDS.languageChars),
+  };
+}
+
 /** What the user data of a chat by REST asks for. `flex-push-enabled` and `flex-push-on-join` are judged by the fold, not here. */
 export function parseSubscription(userData: Record<string, string>): ParsedSubscription {
-  const optional = (key: string) => userData[key]?.trim() || undefined;
   if (!isTrue(userData[userDataKeys.pushSubscribe])) return { kind: 'none', problem: 'not-requested' };
   const device = parseDevice({
     deviceId: userData[userDataKeys.deviceId],
     deviceType: userData[userDataKeys.deviceType],
   });
   if (device.kind === 'none') return device;
-  const includePayload = optional(userDataKeys.includePayload)?.toLowerCase();
   return {
     kind: 'subscription',
     subscription: {
       deviceId: device.deviceId,
       deviceType: device.deviceType,
-      nodeGroup: optional(userDataKeys.nodeGroup)?.slice(0, 64),
+      ...parseManner(userData),
       notifyRequestor: isTrue(userData[userDataKeys.notifyRequestor]),
-      includePayload: includePayload === 'true' ? true : includePayload === 'false' ? false : undefined,
       resend: isTrue(userData[userDataKeys.resend]),
-      provider: optional(userDataKeys.provider)?.slice(0, 64),
       debug: isTrue(userData[userDataKeys.debug]),
-      language: optional(userDataKeys.language)?.slice(0, BOUNDS.languageChars),
     },
   };
+}
+
+/** The user data with the `push_notification_*` values under the `GCTI_*` keys that they stand for; the former win. */
+function withCometKeys(userData: Record<string, string>): Record<string, string> {
+  const named: Record<string, string> = { ...userData };
+  for (const key of Object.keys(cometUserDataKeys) as (keyof typeof cometUserDataKeys)[]) {
+    const value = userData[cometUserDataKeys[key]]?.trim();
+    if (value) named[userDataKeys[key]] = value;
+  }
+  return named;
 }
 
 /**
@@ -101,17 +128,31 @@ export function parseSubscription(userData: Record<string, string>): ParsedSubsc
  * the `GCTI_*` ones that they stand for. A subscription of its own is not needed, so none may be asked for.
  */
 export function parseCometSubscription(userData: Record<string, string>): ParsedSubscription {
-  const either = (key: keyof typeof cometUserDataKeys) =>
-    userData[cometUserDataKeys[key]]?.trim() || userData[userDataKeys[key]]?.trim() || undefined;
-  if (either('deviceId') === undefined && either('deviceType') === undefined)
+  const named = withCometKeys(userData);
+  if (!named[userDataKeys.deviceId]?.trim() && !named[userDataKeys.deviceType]?.trim())
     return { kind: 'none', problem: 'not-requested' };
-  return parseSubscription({
-    ...userData,
-    [userDataKeys.pushSubscribe]: 'true',
-    [userDataKeys.deviceId]: either('deviceId') ?? '',
-    [userDataKeys.deviceType]: either('deviceType') ?? '',
-    [userDataKeys.language]: either('language') ?? '',
-    [userDataKeys.debug]: either('debug') ?? '',
-    [userDataKeys.provider]: either('provider') ?? '',
-  });
+  return parseSubscription({ ...named, [userDataKeys.pushSubscribe]: 'true' });
+}
+
+/**
+ * What a CometD client that comes back names anew, and nothing else: later values override, the others stay
+ * (CONTRACT 2.6). Undefined when it names nothing, or a device that no push could reach: then all stays.
+ */
+export function parseSubscriptionChange(userData: Record<string, string>): SubscriptionChange | undefined {
+  const named = withCometKeys(userData);
+  const deviceId = named[userDataKeys.deviceId]?.trim() || undefined;
+  const typeText = named[userDataKeys.deviceType]?.trim() || undefined;
+  const deviceType = typeText === undefined ? undefined : deviceTypes.get(typeText.toLowerCase());
+  if (typeText !== undefined && deviceType === undefined) return undefined;
+  if (deviceId !== undefined && deviceId.length > BOUNDS.deviceIdChars) return undefined;
+  const change: SubscriptionChange = {
+    deviceId,
+    deviceType,
+    ...parseManner(named),
+    notifyRequestor: flagOf(named[userDataKeys.notifyRequestor]),
+    resend: flagOf(named[userDataKeys.resend]),
+    debug: flagOf(named[userDataKeys.debug]),
+  };
+  const said = Object.entries(change).filter(([, value]) => value !== undefined);
+  return said.length === 0 ? undefined : Object.fromEntries(said);
 }

@@ -144,11 +144,49 @@ describe('a CometD client that goes away (CONTRACT 2.5)', () => {
   });
 
   it('comes back with another device, and the later one counts (2.6)', () => {
-    const device = registration({ deviceId: 'dev-2', deviceType: 'fcm', resend: false, language: 'de-DE' });
+    const device = { deviceId: 'dev-2', deviceType: 'fcm' as const, language: 'de-DE' };
     const story = given(plain(), join(), follow({ subscription: device }), away({ transcriptPosition: 2 }));
     story.when(message());
     expect(lines(story)).toEqual(['plain with #3 to fcm dev-2 (mira 2)']);
     expect(story.jobs[0]).toMatchObject({ language: 'de-DE' });
+  });
+
+  it.each([
+    { name: 'a device', change: { deviceId: 'dev-2', deviceType: 'fcm' as const } },
+    { name: 'a device id alone', change: { deviceId: 'dev-2' } },
+    { name: 'a language alone', change: { language: 'de-DE' } },
+    { name: 'a plain registration', change: { resend: false } },
+  ])('overrides what it names and nothing else: $name (2.6)', ({ change }) => {
+    const before = registration({ provider: 'second', nodeGroup: 'g1', notifyRequestor: true });
+    const story = given(create({ subscription: before })).when(follow({ subscription: change }));
+    expect(story.subscription).toMatchObject({ ...before, ...change });
+  });
+
+  it('stays reliable when it names a new device', () => {
+    const device = { deviceId: 'dev-2', deviceType: 'fcm' as const };
+    const story = given(create(), join(), follow({ subscription: device }), away({ transcriptPosition: 2 }));
+    expect(story.when(message()).triggers.at(-1)).toMatchObject({ ...device, attempt: 0, position: 3 });
+    expect(story.timers.resend).toBe(15);
+  });
+
+  it.each([{ change: { deviceId: 'dev-2' } }, { change: { deviceType: 'fcm' as const } }, { change: {} }])(
+    'cannot register a first device by $change alone',
+    ({ change }) => {
+      const opened = create({ address: ADDRESS, subscription: undefined });
+      const story = given(opened).when(follow({ subscription: { ...change, language: 'de-DE' } }));
+      expect(story.reply?.outcome).toBe('ok');
+      expect(story.subscription).toMatchObject({ deviceId: '-', deviceType: 'comet' });
+      expect(story.subscription.language).toBeUndefined();
+    },
+  );
+
+  it('changes its language whatever types are enabled now, its device only to one that is (6 #9)', () => {
+    const story = given(create()).set({ 'push/pushEnabled': 'comet' });
+    story.when(
+      follow({ subscription: { language: 'de-DE' } }),
+      follow({ subscription: { deviceId: 'dev-2' } }),
+    );
+    expect(story.subscription).toMatchObject({ deviceId: 'dev-7f31c2', language: 'de-DE' });
   });
 
   it('with a wrong key changes nothing', () => {

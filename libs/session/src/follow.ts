@@ -1,4 +1,4 @@
-import type { RecordOf, SessionOptions, SubscriptionRequest } from '@flexpush/contracts';
+import type { RecordOf, SessionOptions, SubscriptionChange, SubscriptionRequest } from '@flexpush/contracts';
 import type { Reply, Work } from './effects';
 import { startInactivity } from './inactivity';
 import { confirm, isSubscribed, pushUnread, type Subscribed } from './push';
@@ -23,7 +23,7 @@ export function startSubscription(request: SubscriptionRequest | undefined, addr
 /** Why pushes to such a device are not accepted, if so. */
 export function deviceProblem(
   options: SessionOptions,
-  { deviceType }: SubscriptionRequest,
+  { deviceType }: Pick<SubscriptionRequest, 'deviceType'>,
 ): 'push-disabled' | 'type-not-enabled' | undefined {
   if (!options.pushEnabled) return 'push-disabled';
   return options.deviceTypesEnabled.includes(deviceType) ? undefined : 'type-not-enabled';
@@ -35,21 +35,31 @@ export function deviceProblem(
  * now (CONTRACT 6 #9); a new one needs them, but not `flex-push-on-join` (#11).
  */
 export function follow(work: Work, participant: Participant, record: RecordOf<'request.follow'>): Reply {
-  const { options } = work;
-  if (!participant.subscription && !options.pushEnabled)
+  if (!participant.subscription && !work.options.pushEnabled)
     return refused(work.session, { reason: 'new push registrations are switched off (flex-push-enabled)' });
-  const device = record.subscription;
-  const isAccepted = device !== undefined && deviceProblem(options, device) === undefined;
   participant.subscription ??= startSubscription(undefined);
   if (!isSubscribed(participant)) return refused(work.session, { reason: 'not subscribed' });
-  if (isAccepted) Object.assign(participant.subscription, device);
   const { subscription } = participant;
+  if (record.subscription) override(work, subscription, record.subscription);
   confirm(work, participant);
   const page = pageFrom(work.session, participant, record.transcriptPosition);
   subscription.address = record.address;
   subscription.unread = page.nextPosition;
   participant.inactivity = startInactivity(work, participant);
   return reply(work.session, 'ok', page);
+}
+
+/**
+ * What the client names anew overrides its registration, what it does not name stays: a reliable one is not made a plain
+ * one by a new device (CONTRACT 2.6). A first device needs its id and its type, a new one a type that is enabled.
+ */
+function override({ options }: Work, subscription: Subscription, change: SubscriptionChange): void {
+  const { deviceId, deviceType = subscription.deviceType } = change;
+  const isFirst = subscription.deviceType === 'comet';
+  if (isFirst && (deviceId === undefined || change.deviceType === undefined)) return;
+  const isNewDevice = deviceId !== undefined || change.deviceType !== undefined;
+  if (isNewDevice && deviceProblem(options, { deviceType }) !== undefined) return;
+  Object.assign(subscription, change);
 }
 
 /**

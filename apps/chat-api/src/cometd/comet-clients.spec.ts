@@ -209,6 +209,24 @@ describe.each(transports)('The CometD client over %s', (transport) => {
     expect(back.indexes()).toEqual([5, 6]);
   });
 
+  it('names what overrides its push registration, and says nothing of the rest (CONTRACT 2.6)', async () => {
+    const { sessions } = comet;
+    const client = await connected(transport);
+    const { secureKey } = await client.operate('requestChat', { nickname: 'Mira' });
+    const device = { push_notification_deviceid: 'tok-2', push_notification_type: 'ios' };
+    await client.operate('requestNotifications', { secureKey, userData: device });
+    await client.operate('requestNotifications', {
+      secureKey,
+      userData: { push_notification_language: 'de-DE' },
+    });
+    await client.operate('requestNotifications', { secureKey });
+    expect(sessions.of('request.follow').map(({ subscription }) => subscription)).toEqual([
+      { deviceId: 'tok-2', deviceType: 'ios' },
+      { language: 'de-DE' },
+      undefined,
+    ]);
+  });
+
   it('gets a long transcript in order, and events that come meanwhile after it', async () => {
     const { sessions } = comet;
     const client = await connected(transport);

@@ -1,7 +1,7 @@
 import type { CallClock } from '@flexpush/actor-runtime';
 import {
   errorCodes,
-  parseCometSubscription,
+  parseSubscriptionChange,
   type ChatResponse,
   type CometPush,
   type RecordOf,
@@ -351,16 +351,16 @@ const followFields = [
   userDataField('The device that is pushed to while the client is away.'),
 ];
 
-/** What requestNotifications asks for: a position, and a subscription if the user data has one (CONTRACT 2.6). */
+/** What requestNotifications asks for: a position, and what the user data names of a device (CONTRACT 2.6). */
 function readFollow(fields: FormFields): Parsed<Wanted> {
   const read = readFields(fields, followFields);
   if (read.kind === 'invalid') return read;
   const { positions, userData } = read.value;
   const position = positions['transcriptPosition'];
-  const push = parseCometSubscription(userData);
+  const subscription = parseSubscriptionChange(userData);
   return ok({
     ...(position === undefined ? {} : { transcriptPosition: position }),
-    ...(push.kind === 'subscription' ? { subscription: push.subscription } : {}),
+    ...(subscription ? { subscription } : {}),
   });
 }
 
