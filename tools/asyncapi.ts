@@ -17,6 +17,7 @@ import {
   withdrawSchema,
 } from '@flexpush/contracts';
 import { z } from 'zod';
+import { mobileChannels } from './mobile-pushes';
 
 type Json = Record<string, unknown>;
 
@@ -385,6 +386,52 @@ function operationOf([name, { title, sentBy, answer }]: [string, Channel]): [str
   ];
 }
 
+const mobile = Object.entries(mobileChannels);
+
+const mobileServers = (): Json =>
+  Object.fromEntries(
+    mobile.map(([name, { host, endpointOption }]) => [
+      name,
+      { host, protocol: 'https', description: `Or where option ${endpointOption} points to.` },
+    ]),
+  );
+
+const mobilePushChannels = (): Json =>
+  Object.fromEntries(
+    mobile.map(([name, { address, title, messages }]) => [
+      name,
+      {
+        address,
+        title,
+        description: 'A POST each.',
+        servers: [{ $ref: `#/servers/${name}` }],
+        ...parametersOf(address),
+        messages: Object.fromEntries(
+          Object.entries(messages).map(([message, push]) => [
+            message,
+            { contentType: 'application/json', ...push },
+          ]),
+        ),
+      },
+    ]),
+  );
+
+const mobileOperations = (): Json =>
+  Object.fromEntries(
+    mobile.map(([name, { title, messages }]) => [
+      name,
+      {
+        action: 'send',
+        channel: { $ref: `#/channels/${name}` },
+        summary: title,
+        description: 'Sent by gms-node.',
+        messages: Object.keys(messages).map((message) => ({
+          $ref: `#/channels/${name}/messages/${message}`,
+        })),
+      },
+    ]),
+  );
+
 /** Every NATS subject with its payload, and the bodies of pushes, as an AsyncAPI 3 document. */
 export function asyncApiDocument(): Json {
   const pushMessages = Object.fromEntries(
@@ -399,7 +446,7 @@ export function asyncApiDocument(): Json {
       title: 'flexpush messages',
       version: '1',
       description:
-        'The NATS subjects of flexpush, and what customhttp POSTs to receivers. Programs of others publish on flexpush.event.{sessionId} and may listen on flexpush.notice.{sessionId}; the rest is between the services.',
+        'The NATS subjects of flexpush, and what it POSTs to receivers, to FCM and to APNs. Programs of others publish on flexpush.event.{sessionId} and may listen on flexpush.notice.{sessionId}; the rest is between the services.',
       license: { name: 'Apache-2.0' },
     },
     defaultContentType: 'application/json',
@@ -410,6 +457,7 @@ export function asyncApiDocument(): Json {
         protocol: 'https',
         description: 'Where option customhttp.url points to.',
       },
+      ...mobileServers(),
     },
     channels: {
       ...Object.fromEntries(Object.entries(channels).map(([name, channel]) => channelOf(name, channel))),
@@ -420,6 +468,7 @@ export function asyncApiDocument(): Json {
         servers: [{ $ref: '#/servers/receiver' }],
         messages: pushMessages,
       },
+      ...mobilePushChannels(),
     },
     operations: {
       ...Object.fromEntries(Object.entries(channels).map(operationOf)),
@@ -432,6 +481,7 @@ export function asyncApiDocument(): Json {
           $ref: `#/channels/customhttp/messages/${name}`,
         })),
       },
+      ...mobileOperations(),
     },
   };
 }
