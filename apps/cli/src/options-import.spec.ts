@@ -38,6 +38,7 @@ describe('options import', () => {
       text: '\uFEFF[settings]\r\nflex-push-timeout = 86400\r\n',
       outcome: 'taken',
     },
+    { name: 'the filter of the original', text: '[push]\nfiltering_chat_events=typing', outcome: 'taken' },
     { name: 'a comment', text: '# x\n; y\n', outcome: undefined },
     { name: 'a value with an equals sign', text: '[push]\ncustomhttp.url=http://a/?b=c', outcome: 'taken' },
     { name: 'a value out of range', text: '[settings]\nflex-push-timeout=0', outcome: 'out-of-range' },

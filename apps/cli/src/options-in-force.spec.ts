@@ -44,3 +44,11 @@ it('a service has the value of all chats, and settings stand alone', () => {
   expect(at('settings', 'flex-push-resend-delay')).toEqual({ value: '15', source: 'default' });
   expect(at('push', NAME)).toEqual({ value: null, source: null });
 });
+
+it('chats have the filter of section push, and nothing else of it', () => {
+  const values = { 'push/filtering_chat_events': 'url', 'push/default_chat_endpoint': 'x' };
+  const at = (section: string, name: string) => inForce(values, { section, name }).source;
+  expect(at('chat.support', 'filtering_chat_events')).toBe('push');
+  expect(at('chat', 'filtering_chat_events')).toBe('push');
+  expect(at('chat', 'default_chat_endpoint')).toBe('default');
+});

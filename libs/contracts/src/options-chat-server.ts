@@ -74,6 +74,16 @@ export const chatServerOptions: readonly OptionSpec[] = [
   },
   {
     sections: ['settings'],
+    name: 'flex-push-confirm-on-send',
+    type: { kind: 'boolean' },
+    default: 'false',
+    since: 'flexpush 0.2',
+    readBy: ['fold'],
+    meaning:
+      'A send with transcriptPosition, whose reply has the transcript, confirms pushes as a refresh does. Otherwise only a refresh does.',
+  },
+  {
+    sections: ['settings'],
     name: 'async-idle-alert',
     type: { kind: 'integer', min: 1, max: 1_728_000, unit: 's' },
     default: '86400',

@@ -14,7 +14,8 @@ export const chatServiceOptions: readonly OptionSpec[] = [
       'Puts the chat event into plain customhttp notifications. A section chat.<service> wins over chat.',
   },
   {
-    sections: ['chat', 'chat.*'],
+    // The original has it in section push (CONTRACT 3.1).
+    sections: ['chat', 'chat.*', 'push'],
     name: 'filtering_chat_events',
     type: {
       kind: 'subset',
@@ -23,7 +24,8 @@ export const chatServiceOptions: readonly OptionSpec[] = [
     default: 'typing',
     since: 'flexpush 0.1',
     readBy: ['fold'],
-    meaning: 'Kinds of chat events that cause no push.',
+    meaning:
+      'Kinds of chat events that cause no push. A section chat.<service> wins over chat, and chat over push.',
   },
   {
     sections: ['chat', 'chat.*'],

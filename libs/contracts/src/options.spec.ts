@@ -83,6 +83,7 @@ const table: Record<string, { section: string; default?: string; good: string[][
   'flex-push-resend-attempts': { section: 'settings', default: '10', ...integers(0, 1_000_000) },
   'flex-push-timeout': { section: 'settings', default: '300', ...integers(1, 1_728_000) },
   'flex-disconnect-timeout': { section: 'settings', default: '45', ...integers(1, 1_728_000) },
+  'flex-push-confirm-on-send': { section: 'settings', default: 'false', ...BOOLEANS },
   push_notification_include_payload: { section: 'chat', default: 'false', ...BOOLEANS },
   filtering_chat_events: {
     section: 'chat',
@@ -162,6 +163,7 @@ describe('checkOption', () => {
   it.each([
     { section: 'chat.support-web', name: 'push_notification_include_payload', value: 'true' },
     { section: 'chat.a.b', name: 'filtering_chat_events', value: 'typing' },
+    { section: 'push', name: 'filtering_chat_events', value: 'typing, join' },
     { section: 'push.provider.second', name: 'customhttp.url', value: 'http://a/' },
   ])('$section/$name is taken', ({ section, name, value }) => {
     expect(checkOption(section, name, value).kind).toBe('ok');
@@ -170,7 +172,11 @@ describe('checkOption', () => {
   it.each([
     { section: 'setting', name: 'flex-push-enabled', reason: 'it belongs to section settings' },
     { section: 'chat', name: 'flex-push-enabled', reason: 'it belongs to section settings' },
-    { section: 'chat.', name: 'filtering_chat_events', reason: 'it belongs to section chat or chat.*' },
+    {
+      section: 'chat.',
+      name: 'filtering_chat_events',
+      reason: 'it belongs to section chat or chat.* or push',
+    },
     {
       section: 'push.other',
       name: 'customhttp.url',
@@ -214,6 +220,7 @@ describe('what the fold reads', () => {
     pushTimeoutMs: 300_000,
     disconnectTimeoutMs: 45_000,
     deviceTypesEnabled: ['comet'],
+    confirmOnSend: false,
     removeOnBadKey: false,
     includePayload: false,
     pushToActiveClient: false,
@@ -292,6 +299,19 @@ describe('what the fold reads', () => {
       rows.map(({ section, name }) => [optionKey(section, name), 'unreadable']),
     );
     expect(sessionOptions(values, 'support-web')).toEqual(defaults);
+  });
+
+  it.each([
+    { set: ['push'], holds: 'push' },
+    { set: ['push', 'chat'], holds: 'chat' },
+    { set: ['push', 'chat.other'], holds: 'push' },
+    { set: ['push', 'chat', 'chat.support-web'], holds: 'chat.support-web' },
+  ])('of the filters in $set that of $holds holds', ({ set, holds }) => {
+    const filters: Record<string, string> = { push: 'url', chat: 'join', 'chat.support-web': 'leave' };
+    const values = Object.fromEntries(
+      set.map((section) => [optionKey(section, 'filtering_chat_events'), filters[section] ?? 'idle']),
+    );
+    expect(sessionOptions(values, 'support-web').filteredEvents).toEqual([filters[holds]]);
   });
 
   it('falls back from an unreadable value of the service to that of all chats', () => {

@@ -178,6 +178,7 @@ export interface SessionOptions {
   resendAttemptMax: number;
   pushTimeoutMs: number;
   disconnectTimeoutMs: number;
+  confirmOnSend: boolean;
   removeOnBadKey: boolean;
   includePayload: boolean;
   pushToActiveClient: boolean;
@@ -208,10 +209,11 @@ export function sessionOptions(values: OptionValues, service: string): SessionOp
     resendAttemptMax: Number(settings('flex-push-resend-attempts')),
     pushTimeoutMs: settingMs('flex-push-timeout'),
     disconnectTimeoutMs: settingMs('flex-disconnect-timeout'),
+    confirmOnSend: settings('flex-push-confirm-on-send') === 'true',
     removeOnBadKey: settings('remove-on-bad-secure-key') === 'true',
     includePayload: chat('push_notification_include_payload') === 'true',
     pushToActiveClient: chat('push_notification_to_active_client') === 'true',
-    filteredEvents: listOf(chat('filtering_chat_events')),
+    filteredEvents: listOf(readOption(valid, [`chat.${service}`, 'chat', 'push'], 'filtering_chat_events')),
     chatEndpoint:
       valid[optionKey(`chat.${service}`, '_chat_endpoint')] ??
       valid[optionKey('chat', 'default_chat_endpoint')],

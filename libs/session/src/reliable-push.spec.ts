@@ -166,6 +166,38 @@ describe('what confirms', () => {
     expect(story.timers.resend).toBe(15);
   });
 
+  describe('with flex-push-confirm-on-send (CONTRACT 6 #5)', () => {
+    const CONFIRM_ON_SEND = { 'settings/flex-push-confirm-on-send': 'true' };
+    const told = () => given(create(), join(), message()).set(CONFIRM_ON_SEND);
+
+    it('a send that reads the transcript does too', () => {
+      const story = told().when(send({ transcriptPosition: 2 }));
+      expect(story.pushes).toEqual(['withdraw chat-1:mira up to 2']);
+      expect(story.reply).toMatchObject({ outcome: 'ok', nextPosition: 5, page: { first: 2, last: 4 } });
+      expect([story.subscription.unread, story.timers.resend]).toEqual([5, undefined]);
+      expect(story.when(message()).triggers.at(-1)).toMatchObject({ position: 5, attempt: 0 });
+    });
+
+    it.each([
+      { name: 'one that does not read it', record: send() },
+      { name: 'one with a wrong key', record: send({ transcriptPosition: 1, keyHash: WRONG_KEY_HASH }) },
+      { name: 'another operation', record: startTyping() },
+    ])('$name does not', ({ record }) => {
+      const story = told().when(record);
+      expect(story.pushes).not.toContainEqual(expect.stringContaining('withdraw'));
+      expect([story.subscription.unread, story.timers.resend]).toEqual([1, 15]);
+    });
+
+    it('takes back what its own message caused by NotifyRequestor', () => {
+      const own = createWith({ notifyRequestor: true });
+      const story = given(own)
+        .set(CONFIRM_ON_SEND)
+        .when(send({ transcriptPosition: 1 }));
+      expect(story.pushes.at(-1)).toMatch(/^withdraw /);
+      expect(story.timers.resend).toBeUndefined();
+    });
+  });
+
   it('nothing is pushed after a refresh, and a stale fire changes nothing', () => {
     const story = given(create(), join());
     const dueAtMs = story.dueAtMs('resend');

@@ -119,7 +119,10 @@ function foldUtterance(work: Work, participant: Participant, record: Utterance):
         text: record.text,
         messageType: record.messageType ?? 'text',
       });
-      return answerSend(work.session, participant, record);
+      // CONTRACT 6 #5: the reply has the transcript as that of a refresh has, but only an option makes it count as one.
+      return record.transcriptPosition !== undefined && work.options.confirmOnSend
+        ? retrieve(work, participant, record.transcriptPosition)
+        : answerSend(work.session, participant, record);
     case 'request.startTyping':
     case 'request.stopTyping':
       sayTyping(work, participant, { on: record.type === 'request.startTyping', text: record.text });
