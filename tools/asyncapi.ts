@@ -2,6 +2,7 @@ import {
   BOUNDS,
   callRepliesSchema,
   chatEventSchema,
+  chatNoticeSchema,
   cometPushAnswerSchema,
   cometPushSchema,
   dispatchAnswerSchema,
@@ -54,17 +55,6 @@ function schemaOf(schema: z.ZodType): Json {
 
 const oneOrMany = (schema: z.ZodType) =>
   schemaOf(z.union([schema, z.array(schema).min(1).max(BOUNDS.recordsPerMessage)]));
-
-/** What agents hear besides the events of a chat (`announce` of the fold). */
-const noticeSchema = z.object({
-  v: z.literal(1),
-  sessionId: z.string(),
-  type: z.literal('read-receipt'),
-  userId: z.string(),
-  participantId: z.number().int(),
-  position: z.number().int().describe('Index of the last event read.'),
-  utcTime: z.number(),
-});
 
 const deadLetterSchema = z.object({
   v: z.literal(1),
@@ -153,9 +143,9 @@ export const channels: Readonly<Record<string, Channel>> = {
   notice: {
     address: at(subjects.notice('SESSION'), { sessionId: 'SESSION' }),
     title: 'What agents may like to know of a chat and what is no event',
-    description: 'Read receipts. At most once.',
+    description: 'Read receipts, and changes of the user data. At most once.',
     sentBy: 'session-actor',
-    payload: schemaOf(noticeSchema),
+    payload: schemaOf(chatNoticeSchema),
   },
   gmsHeartbeat: {
     address: subjects.gmsHeartbeat,

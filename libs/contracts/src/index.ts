@@ -5,6 +5,7 @@ export * from './ids';
 export * from './log-ids';
 export * from './membership';
 export * from './nats-url';
+export * from './notice';
 export * from './option-spec';
 export * from './options';
 export * from './options-elsewhere';

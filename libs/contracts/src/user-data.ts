@@ -6,7 +6,7 @@ import {
   type SubscriptionRequest,
 } from './records';
 
-/** The user data keys of the page (all ten; CONTRACT section 5). Other `GCTI_*` keys are kept as user data. */
+/** The user data keys that mean something here, all ten of the page among them (CONTRACT section 5). Other `GCTI_*` keys are kept as user data. */
 export const userDataKeys = {
   pushSubscribe: 'GCTI_Chat_PushSubscribe',
   nodeGroup: 'GCTI_GMS_NodeGroup',
@@ -19,6 +19,7 @@ export const userDataKeys = {
   debug: 'GCTI_GMS_PushDebug',
   clientChannel: 'GCTI_GMS_ClientChannel',
   language: 'GCTI_LanguageCode',
+  sessionPassword: 'GCTI_Chat_SessionPassword',
   asyncMode: 'GCTI_Chat_AsyncMode',
   asyncStatus: 'GCTI_Chat_AsyncStatus',
   asyncCheckAt: 'GCTI_Chat_AsyncCheckAt',

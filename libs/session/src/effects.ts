@@ -1,8 +1,10 @@
-import type { ChatEvent, FoldReply, PushJob, SessionOptions } from '@flexpush/contracts';
+import type { ChatEvent, ChatNotice, FoldReply, PushJob, SessionOptions } from '@flexpush/contracts';
 import type { Session } from './session';
 
 /** A transcript event with its position. */
 export type PositionedEvent = ChatEvent & { index: number };
+
+type WithoutSession<N> = N extends unknown ? Omit<N, 'v' | 'sessionId'> : never;
 
 /** What the fold asks of the outside. Nothing of it leaves before its commit (I2). */
 export type Effect =
@@ -11,9 +13,9 @@ export type Effect =
   | { kind: 'notify'; job: PushJob }
   /** The subscription's trigger up to `n` is confirmed: out of the outbox, and not to be started any more. */
   | { kind: 'withdraw'; subscription: string; n: number }
-  /** A fact for the operator's log. */
   /** What agents may like to know and what is no event of the chat; published at most once. */
-  | { kind: 'announce'; sessionId: string; notice: Record<string, string | number> }
+  | { kind: 'announce'; sessionId: string; notice: WithoutSession<ChatNotice> }
+  /** A fact for the operator's log. */
   | { kind: 'tell'; fact: string; fields: Record<string, string | number> };
 
 /** A reply to the caller; `pages` names the part of the transcript it carries. */

@@ -3,6 +3,7 @@ import type { Work } from './effects';
 import { idleOptions, isAsync } from './idle-watch';
 import { LATE_MS } from './inactivity';
 import { closeSession, quitReasons, say, SYSTEM } from './transcript';
+import { changeUserData } from './user-data-change';
 
 /** `GCTI_Chat_AsyncStatus` of a chat whose alert has been said (CONTRACT 4.2c). */
 const ASYNC_ALERTED = '3';
@@ -57,9 +58,9 @@ function close(work: Work): void {
 /** The workflow behind an asynchronous chat finds in the user data that it should look, and when. */
 function noteAlert(work: Work, checkAtMs: number): void {
   if (!isAsync(work.session)) return;
-  work.session.userData = {
+  changeUserData(work, {
     ...work.session.userData,
     [userDataKeys.asyncStatus]: ASYNC_ALERTED,
     [userDataKeys.asyncCheckAt]: String(checkAtMs),
-  };
+  });
 }

@@ -1,6 +1,7 @@
 import { userDataKeys, type IdleOptions, type NoticeLevel } from '@flexpush/contracts';
 import type { PositionedEvent, Work } from './effects';
 import type { Idle, Session } from './session';
+import { changeUserData } from './user-data-change';
 
 /** The notices of each level; each has those of the levels before it (CONTRACT 4.2). */
 const noticesOf: Record<NoticeLevel, readonly string[]> = {
@@ -59,5 +60,5 @@ export function noteActivity(work: Work, event: PositionedEvent): void {
     [userDataKeys.asyncCheckAt]: _checkAt,
     ...userData
   } = work.session.userData;
-  work.session.userData = userData;
+  changeUserData(work, userData);
 }

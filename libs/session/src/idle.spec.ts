@@ -110,7 +110,7 @@ describe('inactivity of an asynchronous chat (CONTRACT 4.2c)', () => {
   it('alerts after a day, marks the user data, and closes an hour later', () => {
     const story = asyncChat();
     expect(story.timers['idle-alert']).toBe(DAY_S);
-    expect(story.fire('idle-alert').effects[0]).toBe(`#3 IdleAlert system: ${ALERT}`);
+    expect(story.fire('idle-alert').effects[1]).toBe(`#3 IdleAlert system: ${ALERT}`);
     expect(story.session?.userData).toMatchObject({
       GCTI_Chat_AsyncStatus: '3',
       GCTI_Chat_AsyncCheckAt: String(story.nowMs + 3_600_000),

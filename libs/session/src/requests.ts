@@ -7,6 +7,7 @@ import { confirm, isSubscribed, reachesDevice, startSchedule } from './push';
 import { pageFrom, refused, reply } from './reply';
 import { findParticipant, type Participant, type Session } from './session';
 import { hasRoom, quitReasons, removeParticipant, say } from './transcript';
+import { changeUserData } from './user-data-change';
 
 /** What a customer's program asks by REST or CometD. */
 export type RequestRecord = Extract<InternalRecord, { type: `request.${string}` }>;
@@ -74,7 +75,7 @@ export function foldRequest(work: Work, record: RequestRecord): Reply {
     case 'request.readReceipt':
       return noteRead(work, participant, record.transcriptPosition);
     case 'request.updateData':
-      return updateData(work, record.userData);
+      return updateData(work, participant, record.userData);
     case 'request.fileLimits':
       return fileLimits(work, participant);
     case 'request.fileDownload':
@@ -216,12 +217,12 @@ function noteRead(work: Work, participant: Participant, transcriptPosition: numb
 }
 
 /** Push keys that come later change no subscription (CONTRACT 6 #41). */
-function updateData(work: Work, userData: Record<string, string>): Reply {
+function updateData(work: Work, participant: Participant, userData: Record<string, string>): Reply {
   const merged = { ...work.session.userData, ...userData };
   if (Object.keys(merged).length > BOUNDS.userDataKeys * 2)
     return refused(work.session, {
       reason: `a chat keeps at most ${BOUNDS.userDataKeys * 2} user data keys`,
     });
-  work.session.userData = merged;
+  changeUserData(work, merged, participant);
   return reply(work.session, 'ok');
 }

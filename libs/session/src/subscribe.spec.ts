@@ -28,7 +28,9 @@ describe('subscribing when a chat is created', () => {
   it('creates session and participant, and answers as sample R1', () => {
     const story = given(create({ id: 'create-1', userData: { GCTI_Other: 'kept' } }));
     expect(story.reply).toEqual(firstReply);
-    expect(story.raw).toEqual([
+    const [announced, ...raw] = story.raw;
+    expect(announced).toMatchObject({ kind: 'announce', notice: { userData: { GCTI_Other: 'kept' } } });
+    expect(raw).toEqual([
       {
         kind: 'append',
         event: {

@@ -12,6 +12,7 @@ import { reply } from './reply';
 import { copySession, findParticipant, SESSION_VERSION, type Participant, type Session } from './session';
 import { closeSession, hasRoom, PURGE_DELAY_MS, quitReasons, removeParticipant, say } from './transcript';
 import { timerMember, timersOf, type TimerName } from './timers';
+import { announceUserData } from './user-data-change';
 
 /** One timer of a `timers.fired` record. */
 export interface TimerFire extends TimerName {
@@ -117,6 +118,8 @@ function create(
     keyHash: record.keyHash,
     obfuscatedKey: record.obfuscatedKey,
   };
+  // What the reply says of push is not the customer's, and comes behind.
+  announceUserData(work, {}, customer);
   if (isComet || problem === undefined)
     customer.subscription = startSubscription(
       problem === undefined ? record.subscription : undefined,
