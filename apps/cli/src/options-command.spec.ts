@@ -74,12 +74,26 @@ it('shows what is no secret, and long values only whole by get', async () => {
   const certificate = `-----BEGIN CERTIFICATE-----\n${'MIIB'.repeat(100)}\n-----END CERTIFICATE-----\n`;
   const file = join(folder, 'ca.pem');
   writeFileSync(file, certificate);
-  await options('set', 'push', 'customhttp.ca', '--file', file);
+  const set = await options('set', 'push', 'customhttp.ca', '--file', file);
+  const stored = Buffer.byteLength(certificate.trim());
+  expect(set).toBe(`push/customhttp.ca = ${stored} bytes, beginning with "-----BEGIN CERTIFICATE-----"\n`);
   await options('set', 'push', 'fcm.title', 'Support chat');
   expect(await options('get', 'push', 'customhttp.ca')).toContain(certificate.trim());
   const list = await options('list');
   expect(list).toContain('Support chat');
   expect(list).not.toContain('MIIB'.repeat(30));
+});
+
+it.each([
+  { name: 'a short line in whole', value: 'Support chat', says: 'Support chat' },
+  { name: 'nothing', value: '', says: '' },
+  {
+    name: 'the beginning of a long line',
+    value: 'ß'.repeat(100),
+    says: `200 bytes, beginning with "${'ß'.repeat(80)}"`,
+  },
+])('set says what was set: $name', async ({ value, says }) => {
+  expect(await options('set', 'push', 'fcm.title', value)).toBe(`push/fcm.title = ${says}\n`);
 });
 
 it('wants either a value or a file', async () => {

@@ -137,6 +137,13 @@ function clipped(value: string): string {
   return line.length > CELL_CHARS_MAX ? `${line.slice(0, CELL_CHARS_MAX)}...` : line;
 }
 
+/** What was set, as far as it fits a line: nobody reads a certificate that goes by, and `get` shows it. */
+function confirmed(value: string): string {
+  const [first = '', ...further] = value.trim().split(/\r?\n/);
+  if (further.length === 0 && first.length <= CELL_CHARS_MAX) return value;
+  return `${Buffer.byteLength(value)} bytes, beginning with ${JSON.stringify(first.slice(0, CELL_CHARS_MAX))}`;
+}
+
 type Row = ReturnType<typeof rowsOf>[number];
 
 async function readRows(given: OptionsCommandOptions): Promise<Row[]> {
@@ -228,7 +235,7 @@ async function set(
   await withStore(given, (store) => store.set(section, name, asked.value));
   const value = shown(early.spec, early.value);
   if (given.json) printJson({ section, name, value });
-  else printLine(`${section}/${name} = ${value}`);
+  else printLine(`${section}/${name} = ${confirmed(value ?? '')}`);
 }
 
 async function unset(at: { section: string; name: string }, given: OptionsCommandOptions): Promise<void> {

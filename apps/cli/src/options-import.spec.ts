@@ -57,6 +57,16 @@ describe('options import', () => {
     expect(readImport(text)[0]?.outcome).toBe(outcome);
   });
 
+  it.each(['apple.keystorePassword', 'debug.apple.keystorePassword', 'debug.fcm.apiKey'])(
+    'says why %s has no effect, and nothing against it',
+    (name) => {
+      const [line] = readImport(`[push]\n${name}=x`);
+      expect(line?.outcome).toBe('without-effect');
+      expect(line?.reason).toMatch(/^Accepted without effect: /);
+      expect(line?.reason).not.toContain('Used instead of');
+    },
+  );
+
   it('is not clean with a line that the user has to look at', () => {
     expect(isClean(readImport('[settings]\ntranscript-auto-save=1'))).toBe(true);
     for (const bad of ['[settings]\nx=1', '[settings]\nflex-push-timeout=0', 'x'])

@@ -280,7 +280,8 @@ function optionsOf(provider: string, options: readonly ProviderOption[]): Option
       {
         ...spec,
         name: `debug.${plainName}`,
-        meaning: `Used instead of ${plainName} for subscriptions with debug.`,
+        // What nobody reads is not used instead of anything.
+        meaning: readBy.length === 0 ? meaning : `Used instead of ${plainName} for subscriptions with debug.`,
       },
     ];
   });

@@ -25,9 +25,7 @@ export function announceUserData(
   author?: Pick<Participant, 'userId' | 'participantId'>,
 ): void {
   const { sessionId, userData } = work.session;
-  // Own keys only: a customer may name one `constructor`.
-  const isNews = ([key, value]: [string, string]) =>
-    !secretUserDataKeys.has(key) && (!Object.hasOwn(before, key) || before[key] !== value);
+  const isNews = ([key, value]: [string, string]) => !secretUserDataKeys.has(key) && before[key] !== value;
   const changed = Object.entries(userData).filter(isNews);
   const removed = Object.keys(before).filter(
     (key) => !secretUserDataKeys.has(key) && !Object.hasOwn(userData, key),

@@ -47,7 +47,7 @@ export function registerParity(program: Command): void {
   program
     .command('parity')
     .description('Compare a system with the contract, line by line; without --base-url a stack of its own.')
-    .option('--base-url <url>', 'the system to compare, such as http://gms.example.org:8080')
+    .option('--base-url <url>', 'the system to compare, such as http://gms.example.org:8080', parseOrigin)
     .option('--app <name>', 'first part of the path', 'genesys')
     .option('--service <name>', 'chat service', 'support-web')
     .option(
@@ -218,6 +218,16 @@ async function judge(target: ParityTarget, line: ParityLine): Promise<Omit<Judge
     const difference = plainMessage(error);
     return { source, what, outcome: error instanceof Skipped ? 'skipped' : 'fail', difference };
   }
+}
+
+function parseOrigin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
+  // The path is `--app`'s, and what stands behind it is each line's.
+  if (isHttp && url.pathname === '/' && url.search === '' && url.hash === '') return url.origin;
+  throw new InvalidArgumentError(
+    'It must be http:// or https:// and a host, such as http://gms.example.org:8080.',
+  );
 }
 
 function parsePort(text: string): number {

@@ -20,15 +20,16 @@ async function parity(args: readonly string[]): Promise<{ code: number | null; r
   return { code, result: JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Result };
 }
 
-function run(args: readonly string[]): Promise<{ code: number | null; stdout: string }> {
+function run(args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, 'parity', ...args], {
-      stdio: ['ignore', 'pipe', 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
-    let stdout = '';
+    let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout }));
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
 }
 
@@ -40,6 +41,16 @@ it('finds no line of the contract that the product does not keep', async () => {
     new Set(['rest', 'files', 'push', 'cometd', 'inactivity']),
   );
 });
+
+it.each(['nonsense', 'gms:8080', 'http://gms:8080/genesys', 'ftp://gms'])(
+  'says what --base-url must be, not %s',
+  async (given) => {
+    const { code, stderr } = await run(['--base-url', given]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('--base-url');
+    expect(stderr).toContain('such as http://gms.example.org:8080');
+  },
+);
 
 describe('against a server that keeps nothing of it', () => {
   let server: Server;
