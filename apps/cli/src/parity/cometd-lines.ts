@@ -1,5 +1,6 @@
 import { aText, difference, is } from './difference';
 import { BayeuxCaller } from './bayeux-caller';
+import { BayeuxSocket } from './bayeux-socket';
 import { firstOf, type ParityLine } from './parity-line';
 import type { ParityTarget } from './parity-target';
 
@@ -34,6 +35,30 @@ function operation(name: string, data: object, event: { type: string; text?: str
         difference(published, { successful: true, channel: client.channel }, 'the acknowledgement'),
         difference(answer, { chatId: reply.chatId, userId: aText, statusCode: 0, monitored: false }),
         difference(found, event, 'the event'),
+      );
+    },
+  };
+}
+
+/** One operation that is answered and says nothing in the chat. */
+function silentOperation(name: string, data: object): ParityLine {
+  return {
+    source: `2.2 ${name}`,
+    what: `${name} is answered on the channel, and says nothing`,
+    async judge(target) {
+      const { client, secureKey, reply } = await chatting(target);
+      await client.event('ParticipantJoined');
+      const before = client.received.length;
+      const published = await client.publish({ operation: name, secureKey, ...data });
+      const isLater = (answer: unknown) => client.received.findIndex((one) => one === answer) >= before;
+      const answer = await client.until('reply', isLater);
+      await client.publish({ operation: 'sendMessage', secureKey, message: 'next' });
+      const next = await client.event('Message');
+      await client.disconnect();
+      return firstOf(
+        difference(published, { successful: true, channel: client.channel }, 'the acknowledgement'),
+        difference(answer, { chatId: reply.chatId, statusCode: 0, chatEnded: false, messages: [] }),
+        difference(next.messages[0]?.index, 2, 'index of the next event'),
       );
     },
   };
@@ -102,7 +127,42 @@ export const cometdLines: readonly ParityLine[] = [
   ),
   operation('updateNickname', { nickname: 'Mira K.' }, { type: 'NicknameUpdated' }),
   operation('customNotice', { message: 'looks' }, { type: 'CustomNotice', text: 'looks' }),
+  silentOperation('updateData', { userData: { Order: '17' } }),
+  silentOperation('readReceipt', { transcriptPosition: 1 }),
   operation('disconnect', {}, { type: 'ParticipantLeft' }),
+  {
+    source: '2.1, websocket',
+    what: 'a conversation over WebSocket: handshake, chat, message, leave',
+    async judge(target) {
+      const client = await BayeuxSocket.open(target);
+      try {
+        const shaken = await client.post({
+          channel: '/meta/handshake',
+          version: '1.0',
+          minimumVersion: '1.0',
+          supportedConnectionTypes: ['websocket'],
+        });
+        client.connect();
+        await client.publish({ operation: 'requestChat', nickname: 'Mira' });
+        const { secureKey, chatId } = await client.answer('reply', (answer) => answer.chatId !== '');
+        const published = await client.publish({ operation: 'sendMessage', secureKey, message: 'Grüße' });
+        const has = (type: string) => (answer: { messages: { type: string }[] }) =>
+          answer.messages.some((message) => message.type === type);
+        const said = await client.answer('Message', has('Message'));
+        await client.publish({ operation: 'disconnect', secureKey });
+        const left = await client.answer('ParticipantLeft', has('ParticipantLeft'));
+        return firstOf(
+          difference(shaken, { successful: true, clientId: aText }, 'the handshake'),
+          difference(secureKey, longKey, 'secureKey'),
+          difference(published, { successful: true }, 'the acknowledgement'),
+          difference(said, { chatId, messages: [{ index: 2, text: 'Grüße' }], nextPosition: 3 }),
+          difference(left, { chatId, chatEnded: true }),
+        );
+      } finally {
+        client.close();
+      }
+    },
+  },
   ...['fileGetLimits', 'fileGetsLimits'].map((name): ParityLine => ({
     source: `2.3 ${name}`,
     what: `chat-ntf answers ${name} with the limits`,

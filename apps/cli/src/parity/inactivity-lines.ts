@@ -1,12 +1,17 @@
+import type { ChatEvent } from '@flexpush/contracts';
 import { difference } from './difference';
 import { firstOf, type ParityLine } from './parity-line';
-import { PUSH_WAIT_MS, type Customer, type HttpAnswer, type ParityTarget } from './parity-target';
+import { PUSH_WAIT_MS, type Customer, type HttpAnswer, type ParityTarget, type Push } from './parity-target';
 
 /** Nobody asks meanwhile; then what a late refresh says. */
 async function afterSilence(target: ParityTarget, customer: Customer, waitMs: number): Promise<HttpAnswer> {
   await new Promise<void>((resolve) => setTimeout(resolve, waitMs));
   return target.call(customer, 'refresh', { transcriptPosition: '1' });
 }
+
+/** `quit-reason-code` of the last event (CONTRACT 4.3). */
+const reason = (answer: HttpAnswer) =>
+  answer.body?.messages.at(-1)?.eventAttributes?.GCTI_SYSTEM?.['quit-reason-code'];
 
 const kinds = (answer: HttpAnswer) => answer.body?.messages.map(({ type }) => type);
 
@@ -47,7 +52,29 @@ export const inactivityLines: readonly ParityLine[] = [
     },
   },
   {
-    source: '4.2b, inactivity-control',
+    source: '4.3, reason 3',
+    what: 'a plain push says with reason 3 that a customer who asked for nothing was removed',
+    async judge(target) {
+      const { deviceId, userData } = target.pushData();
+      const options = [
+        ['settings', 'flex-push-timeout', '1'],
+        ['settings', 'flex-disconnect-timeout', '1'],
+      ] as const;
+      return target.withOptions(options, userData, async () => {
+        const reasonOf = ({ body }: Push) =>
+          (body['message'] as { messages?: ChatEvent[] } | undefined)?.messages?.[0]?.eventAttributes;
+        const isLeave = (push: Push) => reasonOf(push) !== undefined;
+        const pushes = await target.pushesUntil(deviceId, (known) => known.some(isLeave), {
+          what: 'a leave with a reason',
+          withinMs: 3_000 + PUSH_WAIT_MS,
+        });
+        const leave = pushes.find(isLeave);
+        return difference(leave && reasonOf(leave), { GCTI_SYSTEM: { 'quit-reason-code': 3 } });
+      });
+    },
+  },
+  {
+    source: '4.2b, inactivity-control; 4.3, reason 7',
     what: 'a chat in which nobody writes is alerted and closed',
     judge: (target) =>
       target.withOptions(
@@ -68,6 +95,7 @@ export const inactivityLines: readonly ParityLine[] = [
               ['ParticipantJoined', 'Message', 'IdleAlert', 'IdleClose', 'ParticipantLeft'],
               'messages',
             ),
+            difference(reason(answer), 7, 'quit-reason-code'),
           );
         },
       ),

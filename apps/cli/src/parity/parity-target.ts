@@ -222,6 +222,17 @@ export class ParityTarget {
     }
   }
 
+  /** Asks until it is refused; what an agent does takes a moment. */
+  async refused(customer: Customer, operation: string): Promise<HttpAnswer> {
+    const endMs = performance.now() + PUSH_WAIT_MS;
+    for (;;) {
+      const answer = await this.call(customer, operation);
+      if (answer.body?.statusCode !== 0) return answer;
+      if (performance.now() > endMs)
+        throw new Error(`${operation} was not refused within ${PUSH_WAIT_MS} ms`);
+    }
+  }
+
   /** User data that ask for pushes to this process. */
   pushData(more: Record<string, string> = {}): { deviceId: string; userData: Record<string, string> } {
     if (!this.settings.hasReceiver)

@@ -159,6 +159,24 @@ export const pushLines: readonly ParityLine[] = [
     },
   },
   {
+    source: '4.3, reason 0',
+    what: 'a plain push says with reason 0 that the customer left by itself',
+    async judge(target) {
+      const { customer, deviceId } = await subscribed(target, {});
+      await target.pushesOf(deviceId, 1);
+      await target.call(customer, 'disconnect');
+      const [, push] = await target.pushesOf(deviceId, 2);
+      return difference(push?.body, {
+        message: {
+          messages: [
+            { type: 'ParticipantLeft', eventAttributes: { GCTI_SYSTEM: { 'quit-reason-code': 0 } } },
+          ],
+          chatEnded: true,
+        },
+      });
+    },
+  },
+  {
     source: '3.3, P1',
     what: 'a plain push without payload has no content',
     async judge(target) {

@@ -1,6 +1,7 @@
+import { userIdSchema } from '@flexpush/contracts';
 import { absent, anInteger, aText, difference, is } from './difference';
 import { firstOf, type ParityLine } from './parity-line';
-import { AGENT, type ParityTarget } from './parity-target';
+import { AGENT, type AgentEvent, type ParityTarget } from './parity-target';
 
 const ok = {
   statusCode: 0,
@@ -38,6 +39,34 @@ function invalid(status: number, code: number, body: unknown): string | undefine
     difference(body, { statusCode: 2, chatId: is('text', (id) => typeof id === 'string'), messages: [] }),
     difference(body, { errors: [{ code, advice: aText }] }),
   );
+}
+
+/** `quit-reason-code` of a leave (CONTRACT 4.3). */
+const quit = (code: number) => ({ GCTI_SYSTEM: { 'quit-reason-code': code } });
+
+/** A customer is taken out of the chat by the agent side, and reads why. */
+function takenOut(what: string, event: AgentEvent, code: number): ParityLine {
+  return {
+    source: `4.3, reason ${code}`,
+    what,
+    async judge(target) {
+      const customer = await target.customer();
+      await target.agentJoins(customer);
+      const userId = userIdSchema.parse(customer.userId);
+      await target.agent(customer, event.type === 'participant.leave' ? { ...event, userId } : event);
+      // While the chat goes on, who was removed is refused; its end lets it read.
+      if (event.type === 'participant.leave') {
+        const refused = await target.refused(customer, 'refresh');
+        await target.agent(customer, { type: 'session.end' });
+        const found = difference(refused.body, { statusCode: 2, errors: [{ advice: /^8209/ }] });
+        if (found !== undefined) return found;
+      }
+      const { body } = await target.until(customer, 'ParticipantLeft');
+      const isOwn = ({ type, from }: { type: string; from: { participantId: number } }) =>
+        type === 'ParticipantLeft' && from.participantId === 1;
+      return difference(body?.messages.find(isOwn)?.eventAttributes, quit(code), 'eventAttributes');
+    },
+  };
 }
 
 export const restLines: readonly ParityLine[] = [
@@ -267,6 +296,45 @@ export const restLines: readonly ParityLine[] = [
           messages: [{ from: fromMira, index: 2, type: 'ParticipantLeft' }],
           nextPosition: 3,
         }),
+      );
+    },
+  },
+  takenOut(
+    'a customer whom an agent removed is refused, and finds the reason in the transcript after the end',
+    { type: 'participant.leave', userId: AGENT, removedBy: AGENT },
+    4,
+  ),
+  takenOut('a chat that an agent ends says so', { type: 'session.end', userId: AGENT }, 4),
+  takenOut('a chat that the server ends says so', { type: 'session.end' }, 5),
+  {
+    source: '4.3, reason 0',
+    what: 'who leaves by itself leaves without a reason in the transcript',
+    async judge(target) {
+      const customer = await target.customer();
+      await target.call(customer, 'disconnect');
+      const { body } = await target.call(customer, 'refresh', { transcriptPosition: '2' });
+      return firstOf(
+        difference(body?.messages, [{ type: 'ParticipantLeft' }], 'messages'),
+        difference(body?.messages[0]?.eventAttributes, absent, 'eventAttributes'),
+      );
+    },
+  },
+  {
+    source: '6 #39',
+    what: 'after the end a refresh still has the transcript from any position, and nothing else is taken',
+    async judge(target) {
+      const customer = await target.customer();
+      await target.agentJoins(customer);
+      await target.agent(customer, { type: 'session.end' });
+      const all = await target.until(customer, 'ParticipantLeft');
+      const rest = await target.call(customer, 'refresh', { transcriptPosition: '4' });
+      const said = await target.call(customer, 'send', { message: 'Hello?' });
+      const again = await target.call(customer, 'refresh', { transcriptPosition: '5' });
+      return firstOf(
+        difference(all.body, { statusCode: 0, chatEnded: true, nextPosition: 5 }),
+        difference(rest.body, { statusCode: 0, chatEnded: true, messages: [{ index: 4 }] }),
+        difference(said.body, { statusCode: 2, chatEnded: true }, 'send'),
+        difference(again.body, { statusCode: 0, chatEnded: true, messages: [], nextPosition: 5 }),
       );
     },
   },
