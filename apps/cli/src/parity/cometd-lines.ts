@@ -215,6 +215,32 @@ export const cometdLines: readonly ParityLine[] = [
     },
   },
   {
+    source: '2.6',
+    what: 'another device in requestNotifications overrides the first, and pushes stay reliable',
+    async judge(target) {
+      const { userData } = target.pushData({ GCTI_GMS_PushResend: 'true' });
+      const { deviceId } = target.pushData();
+      const { client, secureKey } = await chatting(target, userData);
+      await client.event('ParticipantJoined');
+      await client.publish({
+        operation: 'requestNotifications',
+        secureKey,
+        transcriptPosition: 2,
+        userData: { push_notification_deviceid: deviceId, push_notification_type: 'customhttp' },
+      });
+      await client.disconnect({ ext: { transcriptPosition: '1' } });
+      const back = new BayeuxCaller(target);
+      await back.handshake();
+      await back.publish({ operation: 'sendMessage', secureKey, message: 'from elsewhere' });
+      const [push] = await target.pushesOf(deviceId, 1);
+      await back.publish({ operation: 'disconnect', secureKey });
+      await back.disconnect();
+      return difference(push?.body, {
+        message: { messages: [{ type: 'PushUrl', text: 'PUSH-NOTIFICATION' }] },
+      });
+    },
+  },
+  {
     source: '2.5, C4',
     what: 'in the background its device is pushed to behind the position, and not before',
     async judge(target) {
