@@ -227,6 +227,16 @@ describe('who is found gone by a node', () => {
     expect(lines(story.when(message()))).toEqual([]);
   });
 
+  it('a device: another one of the same customer is told as reliably (2.6: what is not named stays)', () => {
+    const story = given(create(), join()).when(gone({ deviceId: 'dev-7f31c2' }));
+    const change = { deviceId: 'dev-new', deviceType: 'customhttp' } as const;
+    story
+      .when(follow({ subscription: change }))
+      .when(away({ transcriptPosition: 2 }))
+      .when(message());
+    expect(story.triggers.at(-1)).toMatchObject({ deviceId: 'dev-new', position: 3 });
+  });
+
   it('an earlier device is no news', () => {
     const story = given(create(), join());
     const before = story.session;

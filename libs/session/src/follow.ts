@@ -90,8 +90,9 @@ export function foldGone(work: Work, participant: Participant, record: RecordOf<
   if (subscription.deviceId !== record.deviceId || subscription.deviceType === 'comet') return false;
   const { deviceType } = subscription;
   confirm(work, participant);
-  // The counter of notifications goes on, so that their ids stay unique.
-  Object.assign(subscription, NO_DEVICE);
+  // How it wants to be told stays, for another device of the same customer; and the counter, so that ids stay unique.
+  const { deviceId, deviceType: type } = NO_DEVICE;
+  Object.assign(subscription, { deviceId, deviceType: type });
   if (participant.status === 'in') participant.inactivity = startInactivity(work, participant);
   const { sessionId } = work.session;
   work.effects.push({
