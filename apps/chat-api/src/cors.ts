@@ -1,5 +1,6 @@
 import { listOf, readOption, type OptionValues } from '@flexpush/contracts';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { IncomingHttpHeaders } from 'node:http';
 
 /** The headers that clients of the contract send (CONTRACT 1.1), and our own. */
 const ALLOWED_HEADERS =
@@ -22,6 +23,35 @@ export function corsHeaders(origin: string, values: OptionValues): Record<string
   return origins.includes('*')
     ? { 'access-control-allow-origin': '*', 'access-control-expose-headers': EXPOSED_HEADERS }
     : undefined;
+}
+
+/**
+ * Whether a page may not call that a browser lets call whatever the headers of the answer are, as with WebSockets and
+ * scripts: one of an origin that is neither this one nor listed. What says nothing of a page, as native apps do, is none.
+ */
+export function isForeignPage(headers: IncomingHttpHeaders, values: OptionValues): boolean {
+  const { origin, referer } = headers;
+  // Set by browsers only, so a page cannot lie here; it knows more than we do behind a proxy that changes the host.
+  const site = headers['sec-fetch-site'];
+  if (site === 'same-origin' || site === 'none') return false;
+  if (origin === undefined && referer === undefined && site === undefined) return false;
+  const page = origin ?? (URL.canParse(referer ?? '') ? new URL(referer ?? '').origin : OPAQUE_ORIGIN);
+  return !isOwnOrigin(page, headers) && corsHeaders(page, values) === undefined;
+}
+
+/** As browsers write it where a page has none, or does not say; only a star stands for it. */
+const OPAQUE_ORIGIN = 'null';
+
+/** Compares host and port only: what ends TLS in front leaves us http. No page can set either of these headers. */
+function isOwnOrigin(origin: string, headers: IncomingHttpHeaders): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host } = new URL(origin);
+  const forwarded = [headers['x-forwarded-host'] ?? []].flat()[0]?.split(',', 1)[0]?.trim();
+  return [headers.host, forwarded].some((own) => {
+    // With the scheme of the page, so that its default port may be written or not.
+    const url = `${protocol}//${own}`;
+    return own !== undefined && host !== '' && URL.canParse(url) && new URL(url).host === host;
+  });
 }
 
 function withoutSlash(origin: string): string {

@@ -3,9 +3,11 @@ import { cometPushSchema, type CometPushAnswer, type OptionValues } from '@flexp
 import { MessageIntake, systemClock as processClock, type Logger } from '@flexpush/process';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { ChatService } from '../chat-service';
 import type { ChatApiConfig } from '../config';
+import { isForeignPage } from '../cors';
 import type { KeyObfuscator } from '../obfuscated-key';
 import type { RequestGate } from '../request-gate';
 import type { RequestJournal } from '../request-journal';
@@ -123,6 +125,15 @@ export class Cometd {
 
   private httpOptions() {
     const { FLEXPUSH_APP_NAME, FLEXPUSH_REQUEST_BYTES_MAX } = this.parts.config;
-    return { appName: FLEXPUSH_APP_NAME, requestBytesMax: FLEXPUSH_REQUEST_BYTES_MAX, server: this.server };
+    return {
+      appName: FLEXPUSH_APP_NAME,
+      requestBytesMax: FLEXPUSH_REQUEST_BYTES_MAX,
+      server: this.server,
+      refusesPage: (headers: IncomingHttpHeaders) => {
+        const isForeign = isForeignPage(headers, this.parts.options() ?? {});
+        if (isForeign) this.metrics.refused('foreign-page');
+        return isForeign;
+      },
+    };
   }
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { refusedBatch } from './bayeux-message';
 import type { BatchAnswer, BayeuxServer, Link } from './bayeux-server';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { HeldHandle } from './bayeux-session';
 import { browserCookie, browserIdOf, cameByHttps } from './cookie';
 
@@ -15,6 +16,8 @@ export interface HttpTransportOptions {
   appName: string;
   requestBytesMax: number;
   server: BayeuxServer;
+  /** Whether the request is of a page that may not call; counted there. */
+  refusesPage: (headers: IncomingHttpHeaders) => boolean;
   /** A request that reached no message. */
   onTurnedAway: (request: { method: string; outcome: string; httpStatus: number }) => void;
   onFailed: (error: unknown) => void;
@@ -62,6 +65,15 @@ function onGet(request: FastifyRequest, reply: FastifyReply, options: HttpTransp
       .code(400)
       .type(JSON_TYPE)
       .send(JSON.stringify([refusedBatch(reason)]));
+    return;
+  }
+  // A script of another origin runs in any page that names it, so only what is no script keeps the answer from it.
+  if (options.refusesPage(request.headers)) {
+    const reason = 'pages of this origin may not call; option cors-origins lists those that may';
+    void reply
+      .code(403)
+      .type(JSON_TYPE)
+      .send(JSON.stringify([refusedBatch(reason, 403)]));
     return;
   }
   const wrap = (body: string) => `/**/${jsonp}(${escapeForScript(body)});`;

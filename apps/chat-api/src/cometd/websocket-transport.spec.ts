@@ -36,6 +36,7 @@ beforeEach(async () => {
     connectionsMax: 2,
     maxIntervalMs: 10_000,
     clock: new ManualClock(),
+    refusesPage: () => false,
     onUnused: () => undefined,
     server,
   });

@@ -1,5 +1,5 @@
 import type { CallClock } from '@flexpush/actor-runtime';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { refusedBatch } from './bayeux-message';
@@ -17,6 +17,8 @@ export interface WebSocketTransportOptions {
   maxIntervalMs: number;
   clock: CallClock;
   server: BayeuxServer;
+  /** Whether the request is of a page that may not call; counted there. */
+  refusesPage: (headers: IncomingHttpHeaders) => boolean;
   /** Nobody used the socket in time. */
   onUnused: () => void;
 }
@@ -72,6 +74,11 @@ export class WebSocketTransport {
     const path = (request.url ?? '').split('?', 1)[0];
     if (path !== `/${this.options.appName}/cometd`) {
       refuseUpgrade(socket, '404 Not Found');
+      return;
+    }
+    // Browsers ask nobody before they open a WebSocket to another origin.
+    if (this.options.refusesPage(request.headers)) {
+      refuseUpgrade(socket, '403 Forbidden');
       return;
     }
     if (this.sockets.clients.size >= this.options.connectionsMax) {
