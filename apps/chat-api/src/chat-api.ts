@@ -13,7 +13,13 @@ import { allowOrigins } from './cors';
 import { fileController, uploadRoute } from './file-controller';
 import { FileDesk } from './file-desk';
 import { FileService, type FileStorePort } from './file-service';
-import { acceptForms, createAdapter, hurryBodies } from './http-edge';
+import {
+  acceptForms,
+  createAdapter,
+  dropUnreadAnswers,
+  hurryBodies,
+  refuseForeignCharsets,
+} from './http-edge';
 import { LogConnection } from './log-connection';
 import { ChatMetrics } from './metrics';
 import { KeyObfuscator } from './obfuscated-key';
@@ -23,6 +29,7 @@ import { openApiController } from './openapi-controller';
 import { RequestDesk } from './request-desk';
 import { RequestJournal } from './request-journal';
 import { STRANGERS_MAX, TransferDesk } from './transfer-desk';
+import { SpoolRoom } from './upload-spool';
 
 /** The HTTP side over any way to the sessions. */
 export function chatApiParts(
@@ -55,15 +62,14 @@ export function chatApiParts(
     log,
   });
   const files = new FileService({ chats: service, store: backend.files ?? (() => undefined), log });
-  const transfers = new TransferDesk({
-    transfersMax: config.FLEXPUSH_FILE_TRANSFERS_MAX,
-    // They count as requests under way, and may not be all of them.
-    strangersMax: Math.min(STRANGERS_MAX, Math.ceil(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX / 4)),
-    startTimeoutMs: config.FLEXPUSH_FILE_START_TIMEOUT_MS,
-    idleTimeoutMs: config.FLEXPUSH_FILE_IDLE_TIMEOUT_MS,
-    timeoutMs: config.FLEXPUSH_FILE_TIMEOUT_MS,
+  const spools = new SpoolRoom({
+    folder: config.FLEXPUSH_FILE_SPOOL_FOLDER,
+    diskBytesMax: config.FLEXPUSH_FILE_SPOOL_BYTES_MAX,
+    onFailed: (error) => log.warn({ err: error, folder: config.FLEXPUSH_FILE_SPOOL_FOLDER }, 'file.no-spool'),
   });
+  const transfers = transferDesk(config, spools);
   backend.metrics.watchTransfers(() => transfers.inFlight());
+  backend.metrics.watchSpools({ memory: () => spools.memory.taken, disk: () => spools.disk.taken });
   const desk = new FileDesk(files, transfers);
   const { callerId, gate, clock = systemClock, options = () => undefined } = backend;
   const { registry } = context.operations;
@@ -92,6 +98,7 @@ export function chatApiParts(
       { provide: APP_FILTER, useValue: new FailureFilter({ appName, requestBytesMax, journal }) },
     ],
     configure: async (app) => {
+      await spools.clear();
       allowOrigins(app, { appName, values: () => options() ?? {} });
       hurryBodies(app, {
         receiveTimeoutMs,
@@ -100,11 +107,29 @@ export function chatApiParts(
         streamedWhenLarge: new Set([ntfRoute(appName)]),
         onTurnedAway,
       });
+      dropUnreadAnswers(app, {
+        answerTimeoutMs: config.FLEXPUSH_ANSWER_TIMEOUT_MS,
+        onDropped: () => backend.metrics.answerDropped(),
+      });
+      refuseForeignCharsets(app, { onTurnedAway });
       acceptForms(app, { requestBytesMax, streamed });
       await cometd.serve(app);
     },
     cometd,
   };
+}
+
+function transferDesk(config: Readonly<ChatApiConfig>, spools: SpoolRoom): TransferDesk {
+  const bounds = {
+    transfersMax: config.FLEXPUSH_FILE_TRANSFERS_MAX,
+    // They count as requests under way, and may not be all of them.
+    strangersMax: Math.min(STRANGERS_MAX, Math.ceil(config.FLEXPUSH_REQUESTS_IN_FLIGHT_MAX / 4)),
+    startTimeoutMs: config.FLEXPUSH_FILE_START_TIMEOUT_MS,
+    idleTimeoutMs: config.FLEXPUSH_FILE_IDLE_TIMEOUT_MS,
+    paceWindowMs: config.FLEXPUSH_FILE_PACE_WINDOW_MS,
+    timeoutMs: config.FLEXPUSH_FILE_TIMEOUT_MS,
+  };
+  return new TransferDesk(bounds, spools);
 }
 
 /** Room for the incarnation in the 64 characters of a subject token. */

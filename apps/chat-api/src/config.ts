@@ -1,4 +1,5 @@
 import { serviceConfigShape } from '@flexpush/process';
+import { tmpdir } from 'node:os';
 import { z } from 'zod';
 
 /** What chat-api is configured with. Every name carries its unit; defaults stand only here. */
@@ -14,6 +15,8 @@ export const configSchema = z
     FLEXPUSH_REQUEST_BYTES_MAX: z.coerce.number().int().min(200).max(1_048_576).default(32_768),
     /** How long the head of a request may take to come, and then its body; that of a file has bounds of its own. */
     FLEXPUSH_RECEIVE_TIMEOUT_MS: z.coerce.number().int().min(50).max(600_000).default(20_000),
+    /** An answer of which the other side takes nothing for between once and twice this is dropped with its connection. */
+    FLEXPUSH_ANSWER_TIMEOUT_MS: z.coerce.number().int().min(50).max(600_000).default(30_000),
     /** Requests that may be under way at once; more are refused with 503. */
     FLEXPUSH_REQUESTS_IN_FLIGHT_MAX: z.coerce.number().int().min(1).max(100_000).default(4_096),
     /** Uploads and downloads of files at once; more are refused with 503. */
@@ -22,8 +25,14 @@ export const configSchema = z
     FLEXPUSH_FILE_START_TIMEOUT_MS: z.coerce.number().int().min(50).max(600_000).default(10_000),
     /** A transfer that has not moved for this long is broken off. */
     FLEXPUSH_FILE_IDLE_TIMEOUT_MS: z.coerce.number().int().min(100).max(600_000).default(30_000),
+    /** An upload that comes at less than 2 KiB/s as an average over this is broken off. */
+    FLEXPUSH_FILE_PACE_WINDOW_MS: z.coerce.number().int().min(100).max(600_000).default(30_000),
     /** A transfer that takes longer is broken off. */
     FLEXPUSH_FILE_TIMEOUT_MS: z.coerce.number().int().min(1_000).max(86_400_000).default(600_000),
+    /** Where files wait that come before their credentials and are too large for memory. */
+    FLEXPUSH_FILE_SPOOL_FOLDER: z.string().min(1).default(tmpdir()),
+    /** Of all files there; those from one address get half of it. 0: none waits there. */
+    FLEXPUSH_FILE_SPOOL_BYTES_MAX: z.coerce.number().int().min(0).max(1_099_511_627_776).default(536_870_912),
     /** How long to wait for a reply before the record is appended again; the wait doubles each time. */
     FLEXPUSH_REPLY_RETRY_MS: z.coerce.number().int().min(20).max(60_000).default(1_500),
     /** After this the caller hears that it may try again. */

@@ -1,5 +1,5 @@
 import { EvictingRoom } from './evicting-room';
-import { SpoolBudget } from './upload-form';
+import { SpoolBudget } from './upload-spool';
 
 describe('EvictingRoom', () => {
   it('sends the one away that has been there longest, and nobody who has left', () => {

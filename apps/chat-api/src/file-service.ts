@@ -33,8 +33,6 @@ const SAME_UNDER_WAY = 'the same upload is under way; the request may be retried
 const NO_STORE = 'files are not available now; the same request may be retried';
 const GONE = { code: errorCodes.notFound, advice: 'the content of the file is no longer kept' };
 const NO_AGENT = 'files can be uploaded when an agent has joined';
-const SPOOL_FULL =
-  'too many uploads send the file before their credentials; send them first, or try again later';
 
 /** More than the limits of the chat allow. */
 class TooLargeError extends Error {
@@ -82,7 +80,7 @@ export class FileService {
       const start = await form.begin();
       if (start.kind === 'invalid')
         return invalidAnswer({ code: errorCodes.badRequest, advice: start.advice });
-      if (start.kind === 'busy') return unavailableAnswer(SPOOL_FULL);
+      if (start.kind === 'busy') return unavailableAnswer(start.advice);
       const caller = callerOf(start.fields);
       const store = this.options.store();
       if (!store) return unavailableAnswer(NO_STORE, caller.chatId);
@@ -94,7 +92,7 @@ export class FileService {
       if (!(error instanceof UploadError)) throw error;
       return brokenOffAnswer(error);
     } finally {
-      form.close();
+      await form.close();
     }
   }
 

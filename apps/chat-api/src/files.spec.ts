@@ -1,16 +1,22 @@
 import type { CallRecord } from '@flexpush/actor-runtime';
 import { chatResponseSchema, errorCodes, FILE_BUCKET, type FoldReply } from '@flexpush/contracts';
 import { connectBus, ensureStreams, FileStore } from '@flexpush/nats-bus';
+import type { Operations } from '@flexpush/process';
 import { startTestNats, type TestNats } from '@flexpush/testkit';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { answered, PlayedFold, RealFold, startApp } from './app.fixture';
 import { attachment } from './http-answer';
 
 const CHAT_ID = '00021bBKRTX9M01C';
 const creds = { userId: '00A1653C92D4000F', secureKey: '5be07d19c2f8a4360e77', alias: '204' };
 const CRLF = '\r\n';
+/** One address gets half. */
+const SPOOL_BYTES_MAX = 8_000_000;
 
 let nats: TestNats;
 let bus: Awaited<ReturnType<typeof connectBus>>;
@@ -21,18 +27,27 @@ let fold: PlayedFold;
 let limits: Record<string, string>;
 let logLines: string[];
 let isStoreThere: boolean;
+let operations: Operations;
+let spoolFolder: string;
 
 beforeAll(async () => {
   nats = await startTestNats();
   bus = await connectBus({ url: nats.url, name: 'files' });
-  await ensureStreams(bus, { shardCount: 1, replicas: 1, logBytesMax: 2 ** 26, logAgeMaxMs: 3_600_000 });
+  await ensureStreams(bus, { shardCount: 1, replicas: 1, logBytesMax: 2 ** 27, logAgeMaxMs: 3_600_000 });
   store = await FileStore.open(bus);
+  spoolFolder = await mkdtemp(join(tmpdir(), 'files-spec-'));
+  await writeFile(join(spoolFolder, 'flexpush-upload-left'), 'by a killed process');
   const started = await startApp({
     calls: () => fold,
     files: () => (isStoreThere ? store : undefined),
-    env: { FLEXPUSH_FILE_TRANSFERS_MAX: '2', FLEXPUSH_FILE_IDLE_TIMEOUT_MS: '300' },
+    env: {
+      FLEXPUSH_FILE_TRANSFERS_MAX: '2',
+      FLEXPUSH_FILE_IDLE_TIMEOUT_MS: '300',
+      FLEXPUSH_FILE_SPOOL_FOLDER: spoolFolder,
+      FLEXPUSH_FILE_SPOOL_BYTES_MAX: String(SPOOL_BYTES_MAX),
+    },
   });
-  ({ app, logLines } = started);
+  ({ app, logLines, operations } = started);
   chat = `${started.url}/genesys/2/chat/support-web/${CHAT_ID}`;
 });
 
@@ -40,6 +55,7 @@ afterAll(async () => {
   await app.close();
   await bus.close();
   await nats.stop();
+  await rm(spoolFolder, { recursive: true });
 });
 
 beforeEach(() => {
@@ -138,22 +154,6 @@ describe('file upload', () => {
     const { status, body } = await upload([fileOf(randomBytes(2_000_000)), ...credentials]);
     expect([status, body.statusCode]).toEqual([200, 0]);
     expect(uploads()[0]?.file.sizeBytes).toBe(2_000_000);
-  });
-
-  it('tells who sends a large file first to send the credentials before it, and asks nobody', async () => {
-    const { status, body } = await upload([fileOf(randomBytes(3_000_000)), ...credentials]);
-    expect(status).toBe(400);
-    expect(body.errors?.[0]?.advice).toContain('send them before the file');
-    expect(fold.records).toEqual([]);
-  });
-
-  it('gives the memory of files that came first back', async () => {
-    for (let round = 0; round < 12; round++) {
-      const { body } = await upload([fileOf(randomBytes(2_000_000)), ...credentials]);
-      expect(body.statusCode).toBe(0);
-      await store.delete(body.userData?.['file-id'] ?? '');
-      expect((await upload([fileOf(randomBytes(3_000_000)), ...credentials])).status).toBe(400);
-    }
   });
 
   it.each([
@@ -403,6 +403,128 @@ function rawUpload(body: string, length = body.length): string {
 const field = (name: string, value: string) =>
   `--b${CRLF}content-disposition: form-data; name="${name}"${CRLF}${CRLF}${value}${CRLF}`;
 const begun = `${field('userId', creds.userId)}${field('secureKey', creds.secureKey)}--b${CRLF}content-disposition: form-data; name="file"; filename="a.txt"${CRLF}${CRLF}content`;
+
+async function spooledBytes(where: 'memory' | 'disk'): Promise<number> {
+  const gauge = operations.registry.getSingleMetric('flexpush_chat_spooled_bytes');
+  return (await gauge?.get())?.values.find(({ labels }) => labels['where'] === where)?.value ?? -1;
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe('a large file that comes before its credentials', () => {
+  const content = randomBytes(3_500_000);
+  const wholeBody = () =>
+    Buffer.concat([
+      Buffer.from(`--b${CRLF}content-disposition: form-data; name="file"; filename="a.txt"${CRLF}${CRLF}`),
+      content,
+      Buffer.from(
+        `${CRLF}${field('userId', creds.userId)}${field('secureKey', creds.secureKey)}--b--${CRLF}`,
+      ),
+    ]);
+
+  beforeEach(() => {
+    limits['upload-max-file-size'] = '3600000';
+  });
+
+  it('is stored as it is, once they have come', async () => {
+    const { status, body } = await upload([fileOf(content), ...credentials]);
+    expect([status, body.statusCode]).toEqual([200, 0]);
+    expect(uploads()[0]?.file.sizeBytes).toBe(content.length);
+    const kept = await store.get(body.userData?.['file-id'] ?? '');
+    const parts: Uint8Array[] = [];
+    for await (const part of kept?.content ?? []) parts.push(part);
+    expect(Buffer.concat(parts).equals(content)).toBe(true);
+  });
+
+  it('waits where nothing is left of it in any outcome, nor of a killed process', async () => {
+    // Made before the start.
+    expect(await readdir(spoolFolder)).toEqual([]);
+    const outcomes: [string, () => Promise<unknown>, () => void][] = [
+      ['taken', () => upload([fileOf(content), ...credentials]), () => undefined],
+      [
+        'bad key',
+        () => upload([fileOf(content), ...credentials]),
+        () => (fold.answer = () => answered({ outcome: 'bad-key' })),
+      ],
+      [
+        'too large',
+        () => upload([fileOf(content), ...credentials]),
+        () => (limits['upload-max-file-size'] = '100'),
+      ],
+      ['no credentials', () => upload([fileOf(content)]), () => undefined],
+      ['no store', () => upload([fileOf(content), ...credentials]), () => (isStoreThere = false)],
+      [
+        'broken off',
+        () => raw(rawUpload(wholeBody().toString('latin1', 0, 3_000_000), 9_000_000), { end: true }),
+        () => undefined,
+      ],
+    ];
+    const before = fold.answer;
+    for (let round = 0; round < 2; round++)
+      for (const [, perform, prepare] of outcomes) {
+        [fold.answer, isStoreThere, limits['upload-max-file-size']] = [before, true, '3600000'];
+        prepare();
+        await perform();
+        await until(async () => (await spooledBytes('disk')) + (await spooledBytes('memory')) === 0);
+        expect(await readdir(spoolFolder)).toEqual([]);
+      }
+  });
+
+  it('does not reach the store for a wrong key', async () => {
+    fold.answer = () => answered({ outcome: 'bad-key' });
+    const before = await storedMessages();
+    const { body } = await upload([fileOf(content), ...credentials]);
+    expect(body.errors?.[0]?.code).toBe(249);
+    expect(await storedMessages()).toBe(before);
+  });
+
+  it('is told to send them first where it can never wait, and nobody is asked', async () => {
+    const { status, body } = await upload([fileOf(randomBytes(SPOOL_BYTES_MAX / 2 + 1)), ...credentials]);
+    expect(status).toBe(400);
+    expect(body.errors?.[0]?.advice).toBe(
+      `of a file that comes before userId and secureKey at most ${SPOOL_BYTES_MAX / 2} bytes are taken; send them before the file`,
+    );
+    expect(fold.records).toEqual([]);
+  });
+
+  it('is answered 503 while others of its address wait, and taken when they have gone', async () => {
+    const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+    const other = connect(port, '127.0.0.1').on('error', () => undefined);
+    other.write(rawUpload('', 9_000_000));
+    other.write(wholeBody().subarray(0, 3_000_000));
+    await until(async () => (await spooledBytes('disk')) > 2_900_000);
+    const { status, body } = await upload([fileOf(content), ...credentials]);
+    expect([status, body.statusCode, body.errors?.[0]?.code]).toEqual([503, 1, 503]);
+    other.destroy();
+    await until(async () => (await upload([fileOf(content), ...credentials])).status === 200);
+  });
+
+  it('is answered 503 where the disk fails, and the operator hears why', async () => {
+    const broken = await startApp({
+      calls: () => fold,
+      files: () => store,
+      env: { FLEXPUSH_FILE_SPOOL_FOLDER: join(spoolFolder, 'none') },
+    });
+    const send = async (size: number) => {
+      const response = await fetch(`${broken.url}/genesys/2/chat/support-web/${CHAT_ID}/file`, {
+        method: 'POST',
+        body: formOf([fileOf(randomBytes(size)), ...credentials]),
+      });
+      return { status: response.status, body: chatResponseSchema.parse(await response.json()) };
+    };
+    try {
+      broken.logLines.length = 0;
+      const { status, body } = await send(3_000_000);
+      expect([status, body.statusCode]).toEqual([503, 1]);
+      expect(broken.logLines.join()).toContain('file.no-spool');
+      expect((await send(1_000_000)).status).toBe(200);
+    } finally {
+      await broken.app.close();
+    }
+  });
+});
 
 describe('a broken upload', () => {
   it.each([

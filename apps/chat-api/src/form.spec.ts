@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { FORM_FIELDS_MAX, parseUrlEncoded, type Form } from './form';
+import { FORM_FIELDS_MAX, namesForeignCharset, NOT_UTF8, parseUrlEncoded, type Form } from './form';
 import { parseMultipart } from './multipart-form';
 
 function fieldsOf(form: Form): [string, string][] | string {
@@ -28,7 +28,8 @@ describe('urlencoded forms', () => {
         ['m', 'Zoë'],
       ],
     },
-    { name: 'bytes that are no UTF-8', body: 'n=%FF', fields: [['n', '\ufffd']] },
+    { name: 'UTF-8 beside a stray percent sign', body: 'm=Zoë 100%', fields: [['m', 'Zoë 100%']] },
+    { name: 'more than one byte', body: 'm=%C3%ABë%zz', fields: [['m', 'ëë%zz']] },
     {
       name: 'a stray percent sign',
       body: 'm=100%&n=%zz',
@@ -50,19 +51,31 @@ describe('urlencoded forms', () => {
     { name: 'an encoded name', body: 'userData%5Bk%5D=v', fields: [['userData[k]', 'v']] },
     { name: 'more equals signs', body: 'a=b=c', fields: [['a', 'b=c']] },
   ])('reads $name', ({ body, fields }) => {
-    expect(fieldsOf(parseUrlEncoded(body))).toEqual(fields);
+    expect(fieldsOf(parseUrlEncoded(Buffer.from(body)))).toEqual(fields);
+  });
+
+  it.each([
+    { name: 'a value', body: 'a=1&n=M%FCller' },
+    { name: 'a name', body: 'userData[M%FC]=1' },
+    { name: 'a value as it is', body: Buffer.from('n=Müller', 'latin1') },
+    { name: 'half a character', body: 'n=%C3' },
+    { name: 'half a surrogate pair', body: 'n=%ED%A0%80' },
+  ])('refuses what is no UTF-8: $name', ({ body }) => {
+    expect(fieldsOf(parseUrlEncoded(Buffer.from(body)))).toBe(NOT_UTF8);
   });
 
   it('reads what URLSearchParams writes', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(text, text), { maxLength: 10 }), (pairs) => {
-        expect(fieldsOf(parseUrlEncoded(new URLSearchParams(pairs).toString()))).toEqual([...new Map(pairs)]);
+        expect(fieldsOf(parseUrlEncoded(Buffer.from(new URLSearchParams(pairs).toString())))).toEqual([
+          ...new Map(pairs),
+        ]);
       }),
     );
   });
 
   it('is bounded', () => {
-    const body = (count: number) => Array.from({ length: count }, (_, i) => `f${i}=1`).join('&');
+    const body = (count: number) => Buffer.from(Array.from({ length: count }, (_, i) => `f${i}=1`).join('&'));
     expect(parseUrlEncoded(body(FORM_FIELDS_MAX)).kind).toBe('form');
     expect(parseUrlEncoded(body(FORM_FIELDS_MAX + 1)).kind).toBe('malformed');
   });
@@ -154,5 +167,33 @@ describe('multipart forms', () => {
         parseMultipart(Buffer.concat([Buffer.from('--b\r\n'), Buffer.from(bytes)]), TYPE);
       }),
     );
+  });
+});
+
+describe('multipart texts that are no UTF-8', () => {
+  it.each([
+    { name: 'a value', headers: 'Content-Disposition: form-data; name="a"', content: 'Müller' },
+    { name: 'a name', headers: 'Content-Disposition: form-data; name="ü"', content: 'a' },
+  ])('are refused: $name', ({ headers, content }) => {
+    const body = (encoding: 'latin1' | 'utf8') =>
+      Buffer.from(`--b\r\n${headers}\r\n\r\n${content}\r\n--b--\r\n`, encoding);
+    const type = 'multipart/form-data; boundary=b';
+    expect(fieldsOf(parseMultipart(body('latin1'), type))).toBe(NOT_UTF8);
+    expect(parseMultipart(body('utf8'), type).kind).toBe('form');
+  });
+});
+
+describe('a charset', () => {
+  it.each([
+    ['application/x-www-form-urlencoded', false],
+    ['application/x-www-form-urlencoded; charset=UTF-8', false],
+    ['application/x-www-form-urlencoded;charset="utf8"', false],
+    ['application/x-www-form-urlencoded; charset=us-ascii', false],
+    ['application/x-www-form-urlencoded; charset=ISO-8859-1', true],
+    ['application/x-www-form-urlencoded ; x=y ; CharSet = "windows-1252"', true],
+    ['multipart/form-data; charset=utf-16; boundary=b', true],
+    ['application/json; charset=', true],
+  ])('of %s is foreign: %s', (type, isForeign) => {
+    expect(namesForeignCharset(type)).toBe(isForeign);
   });
 });

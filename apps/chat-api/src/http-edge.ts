@@ -1,9 +1,9 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { tooSlowAnswer } from './answer';
-import { parseUrlEncoded } from './form';
+import { tooSlowAnswer, unsupportedMediaTypeAnswer } from './answer';
+import { namesForeignCharset, parseUrlEncoded } from './form';
 import { httpFailureAnswer, internalFailureAnswer, sendAnswer } from './http-answer';
 import { parseMultipart } from './multipart-form';
 import type { RequestJournal } from './request-journal';
@@ -125,6 +125,53 @@ function hasBody({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
+/** Texts in another charset would be garbled, and nothing would say so. */
+export function refuseForeignCharsets(
+  app: NestFastifyApplication,
+  { onTurnedAway }: { onTurnedAway: (request: TurnedAway) => void },
+): void {
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', (request, reply, done) => {
+      if (!namesForeignCharset(request.headers['content-type'] ?? '')) {
+        done();
+        return;
+      }
+      const answer = unsupportedMediaTypeAnswer('texts are taken in UTF-8 only; send charset=utf-8, or none');
+      onTurnedAway({ method: request.method, outcome: answer.outcome, httpStatus: answer.status });
+      sendAnswer(reply, answer);
+    });
+}
+
+/**
+ * Answers that nobody reads do not stay: a connection that takes no byte of one for between once and twice this time is
+ * cut off. Held requests are not meant, nor what only their own source keeps waiting: files have bounds of their own.
+ */
+export function dropUnreadAnswers(
+  app: NestFastifyApplication,
+  { answerTimeoutMs, onDropped }: { answerTimeoutMs: number; onDropped: () => void },
+): void {
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onSend', (request, { raw }, payload, done) => {
+      const { socket } = request.raw;
+      const isStream = typeof payload === 'object' && payload !== null && 'pipe' in payload;
+      // An injected request has no connection.
+      if (!isStream && socket instanceof Socket) {
+        // Node lets the time begin anew while the kernel takes anything of what waits.
+        raw.setTimeout(answerTimeoutMs, () => {
+          onDropped();
+          socket.destroy();
+        });
+        // Before Node sets the time of an idle connection, and not in its place.
+        raw.prependListener('finish', () => void socket.setTimeout(0));
+      }
+      done(null, payload);
+    });
+}
+
 /**
  * Forms are the only media types; everything else is a 415 by Fastify. The multipart forms of `streamed` routes are left
  * unread: their `body` is the request itself.
@@ -138,7 +185,7 @@ export function acceptForms(
     'application/x-www-form-urlencoded',
     { bodyLimit: requestBytesMax },
     (_request: FastifyRequest, body: Buffer, done: ParserDone) => {
-      done(null, parseUrlEncoded(body.toString('utf8')));
+      done(null, parseUrlEncoded(body));
     },
   );
   const fastify = app.getHttpAdapter().getInstance();

@@ -9,6 +9,7 @@ export class ChatMetrics {
   private readonly duration: Histogram<'operation'>;
   private readonly appendedAgain: Counter;
   private readonly replies: Counter<'problem'>;
+  private readonly answersDropped: Counter;
 
   constructor(
     private readonly registry: Registry,
@@ -39,6 +40,11 @@ export class ChatMetrics {
       labelNames: ['problem'],
       registers,
     });
+    this.answersDropped = new Counter({
+      name: 'flexpush_chat_answers_dropped_total',
+      help: 'Answers that the client did not read, dropped with their connections.',
+      registers,
+    });
     new Gauge({
       name: 'flexpush_chat_requests_in_flight',
       help: 'Requests under way.',
@@ -60,6 +66,20 @@ export class ChatMetrics {
     });
   }
 
+  /** Bytes of files that wait for their credentials, by where. */
+  watchSpools(bytes: Record<'memory' | 'disk', () => number>): void {
+    new Gauge({
+      name: 'flexpush_chat_spooled_bytes',
+      help: 'Bytes of uploads that came before their credentials and wait for them.',
+      labelNames: ['where'],
+      registers: [this.registry],
+      collect() {
+        this.set({ where: 'memory' }, bytes.memory());
+        this.set({ where: 'disk' }, bytes.disk());
+      },
+    });
+  }
+
   answered(request: { operation: string; outcome: string; tookMs: number }): void {
     this.requests.inc({ operation: request.operation, outcome: request.outcome });
     this.duration.observe({ operation: request.operation }, request.tookMs / 1000);
@@ -68,6 +88,10 @@ export class ChatMetrics {
   /** A request that never reached an operation. */
   turnedAway(outcome: string): void {
     this.requests.inc({ operation: 'none', outcome });
+  }
+
+  answerDropped(): void {
+    this.answersDropped.inc();
   }
 
   callEvent(event: 'appended-again' | 'reply-unmatched' | 'reply-malformed'): void {

@@ -1,4 +1,5 @@
-import { FORM_FIELDS_MAX, TOO_MANY_FIELDS, type Form } from './form';
+import { isUtf8 } from 'node:buffer';
+import { FORM_FIELDS_MAX, NOT_UTF8, TOO_MANY_FIELDS, type Form } from './form';
 
 const BOUNDARY_PATTERN = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i;
 const CRLF = '\r\n';
@@ -22,11 +23,13 @@ export function parseMultipart(body: Buffer, contentType: string): Form {
     const headersEnd = body.indexOf(HEADERS_END, at);
     const contentEnd = headersEnd < 0 ? -1 : body.indexOf(CRLF + delimiter, headersEnd + CRLF.length);
     if (contentEnd < 0 || !startsWith(body, CRLF, at)) break;
+    if (!isUtf8(body.subarray(at, headersEnd))) return malformed(NOT_UTF8);
     const part = readHeaders(body.toString('utf8', at + CRLF.length, headersEnd));
     if (part === undefined) return malformed('a part of the multipart form has no name');
     if (part.isFile) return malformed('files are not accepted by this operation');
     // With nothing between them, the line end that closes the headers is the one that opens the delimiter.
     const contentStart = Math.min(headersEnd + HEADERS_END.length, contentEnd);
+    if (!isUtf8(body.subarray(contentStart, contentEnd))) return malformed(NOT_UTF8);
     fields.set(part.name, body.toString('utf8', contentStart, contentEnd));
     at = contentEnd + CRLF.length;
   }

@@ -4,7 +4,6 @@ import { chatRequestFields } from './chat-request';
 import { ntfOperations } from './cometd/chat-ntf';
 import type { FieldSpec } from './operation-fields';
 import { fileOperations, operations } from './operations';
-import { SPOOL_BYTES_MAX } from './upload-form';
 
 type Json = Record<string, unknown>;
 
@@ -127,7 +126,7 @@ const file: Json = {
 
 /** The same sentence in the documentation of REST and of CometD. */
 export function uploadOrder(credentials: string): string {
-  return `Put ${credentials} before the file; of a file that comes before them at most ${SPOOL_BYTES_MAX / 2 ** 20} MiB are taken.`;
+  return `${credentials} may stand before or behind the file; before it they let it be stored as it comes, behind it they make it wait at the server, where there is room for few.`;
 }
 
 function chatPaths(base: string): Record<string, Json> {

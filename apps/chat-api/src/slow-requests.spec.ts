@@ -5,7 +5,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { answered, PlayedFold, startApp } from './app.fixture';
 import type { FileStorePort } from './file-service';
-import { UPLOADS_PER_PARTICIPANT_MAX } from './transfer-desk';
+import { UPLOAD_BYTES_PER_S_MIN, UPLOADS_PER_PARTICIPANT_MAX } from './transfer-desk';
 
 const CRLF = '\r\n';
 const PATH = '/genesys/2/chat/support-web';
@@ -331,6 +331,30 @@ describe('an upload whose credentials were accepted', () => {
     expect((await upload('content', 'ANOTHER')).status).toBe(200);
     for (const socket of sockets) socket.end();
     await until(async () => (await upload()).status === 200);
+  });
+
+  it('must come at a pace, and gives its place back when it does not', async () => {
+    await start({ FLEXPUSH_FILE_TRANSFERS_MAX: '1', FLEXPUSH_FILE_PACE_WINDOW_MS: '400' });
+    const slow = new Trickle(known, 'a');
+    await until(async () => (await upload()).status === 503);
+    const answer = await slow.closed;
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+    expect(bodyOf(answer).errors?.[0]?.advice).toBe(
+      `less than ${UPLOAD_BYTES_PER_S_MIN} bytes per second have come for 400 ms`,
+    );
+    expect(await counted('file', 'too-slow')).toBe(1);
+    expect((await upload()).status).toBe(200);
+  });
+
+  it('may come unsteadily, at the pace as an average', async () => {
+    await start({ FLEXPUSH_FILE_PACE_WINDOW_MS: '400' });
+    const drop = 'x'.repeat(UPLOAD_BYTES_PER_S_MIN);
+    const phone = new Trickle(known);
+    for (let n = 0; n < 6; n++) {
+      phone.write(drop);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    expect(phone.isClosed).toBe(false);
   });
 
   it('is not hurried by the time for credentials, nor by that of ordinary bodies', async () => {

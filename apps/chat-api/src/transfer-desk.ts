@@ -3,7 +3,8 @@ import type { Readable } from 'node:stream';
 import { unavailableAnswer, type Answer } from './answer';
 import { EvictingRoom } from './evicting-room';
 import { RequestGate } from './request-gate';
-import { SpoolBudget, SPOOLED_BYTES_MAX, UploadError, UploadForm } from './upload-form';
+import { UploadError, UploadForm } from './upload-form';
+import type { SpoolRoom } from './upload-spool';
 
 /** A body that is read as it comes, and what says how. */
 export interface UploadRequest {
@@ -19,6 +20,8 @@ export interface TransferBounds {
   startTimeoutMs: number;
   /** Nothing has moved for this long: the other side has gone. */
   idleTimeoutMs: number;
+  /** An upload must come at a pace even then when it moves; it is the average over so long. */
+  paceWindowMs: number;
   /** Of a whole transfer, however steadily it drips. */
   timeoutMs: number;
 }
@@ -34,6 +37,11 @@ export interface UploadPlace {
 export const STRANGERS_MAX = 256;
 /** A file that comes before its credentials must come at this pace; mobile networks at their worst are faster. */
 const FILE_FIRST_BYTES_PER_S_MIN = 8_192;
+/**
+ * Behind the credentials, where a place is held; a file at the default limit would take longer than a whole transfer may
+ * below some 3.5 KiB/s anyway.
+ */
+export const UPLOAD_BYTES_PER_S_MIN = 2_048;
 /** Chats can be had for the asking: who has one may not take all transfers. As many as the default limit of files, and one. */
 export const UPLOADS_PER_PARTICIPANT_MAX = 4;
 const TOO_MANY_OF_ONE = 'too many files of this participant are under way; the same request may be retried';
@@ -51,16 +59,19 @@ const DISCARD_TIMEOUT_MS = 10_000;
  *
  * T1. An upload is a transfer only from when the session has accepted its credentials. Before that, and when it has been
  *     refused, it keeps nobody else out: who comes later takes its place.
- * T2. Every phase has its time: that before the credentials, that without a byte, and the whole.
+ * T2. Every phase has its time: that before the credentials, that without a byte, that below the pace, and the whole. What
+ *     waits for us, and not for its sender, is not hurried but as a whole.
  */
 export class TransferDesk {
   private readonly gate: RequestGate;
   private readonly strangers: EvictingRoom;
   /** Uploads that are transfers, by participant. */
   private readonly admitted = new Map<string, number>();
-  private readonly budget = new SpoolBudget(SPOOLED_BYTES_MAX);
 
-  constructor(private readonly bounds: TransferBounds) {
+  constructor(
+    private readonly bounds: TransferBounds,
+    private readonly spools: SpoolRoom,
+  ) {
     this.gate = new RequestGate(bounds.transfersMax);
     this.strangers = new EvictingRoom(bounds.strangersMax);
   }
@@ -75,8 +86,8 @@ export class TransferDesk {
     { needed, chatId }: { needed: readonly string[]; chatId: string | undefined },
     perform: (place: UploadPlace) => Promise<Answer>,
   ): Promise<Answer> {
-    const { budget } = this;
-    const form = new UploadForm(raw, headers['content-type'] ?? '', { needed, budget, peer: peerOf(raw) });
+    const spool = this.spools.open(peerOf(raw));
+    const form = new UploadForm(raw, headers['content-type'] ?? '', { needed, spool });
     const hurry = this.hurry(form, raw, needed);
     let leave: () => void = () => undefined;
     const admit: UploadPlace['admit'] = (uploader) => {
@@ -89,7 +100,7 @@ export class TransferDesk {
       return await perform({ form, admit });
     } finally {
       hurry.end();
-      form.close();
+      await form.close();
       leave();
       if (!hurry.hasEndedIt()) await this.discardRest(raw);
     }
@@ -147,41 +158,74 @@ export class TransferDesk {
       hasEnded = true;
       form.fail(error);
     };
-    const watch = this.watch((reason) => giveUp(new UploadError(reason, { kind: 'too-slow' })));
+    const tooSlow = (reason: string) => giveUp(new UploadError(reason, { kind: 'too-slow' }));
+    const watch = this.watch(tooSlow);
     const leave = this.strangers.enter(() => giveUp(new UploadError(EVICTED, { kind: 'busy' })));
     let bytes = 0;
     const start = setInterval(() => {
       const isSteady = form.isFileFirst && bytes * 1_000 >= FILE_FIRST_BYTES_PER_S_MIN * startTimeoutMs;
       bytes = 0;
-      const reason = `${needed.join(' and ')} did not come within ${startTimeoutMs} ms; send them before the file`;
-      if (!isSteady) giveUp(new UploadError(reason, { kind: 'too-slow' }));
+      if (isSteady) return;
+      tooSlow(`${needed.join(' and ')} did not come within ${startTimeoutMs} ms; send them before the file`);
     }, startTimeoutMs);
+    let hasLeft = false;
+    let endPace: () => void = () => undefined;
     const shown = () => {
       clearInterval(start);
       leave();
     };
-    form.begin().then(shown, shown);
+    form.begin().then(() => {
+      shown();
+      if (!hasLeft) endPace = this.watchPace(raw, tooSlow);
+    }, shown);
     const take = (part: Buffer) => {
       bytes += part.length;
       watch.moved();
     };
-    raw.on('data', take);
+    raw.on('data', take).once('end', watch.allCame);
     return {
       hasEndedIt: () => hasEnded,
       end: () => {
+        hasLeft = true;
         shown();
+        endPace();
         watch.end();
-        raw.off('data', take);
+        raw.off('data', take).off('end', watch.allCame);
       },
     };
   }
 
-  private watch(onTooSlow: (reason: string) => void): { moved: () => void; end: () => void } {
+  /** Of an upload that has shown its credentials. */
+  private watchPace(raw: Readable, onTooSlow: (reason: string) => void): () => void {
+    const { paceWindowMs } = this.bounds;
+    let bytes = 0;
+    const take = (part: Buffer) => void (bytes += part.length);
+    const timer = setInterval(() => {
+      const isSteady = bytes * 1_000 >= UPLOAD_BYTES_PER_S_MIN * paceWindowMs;
+      bytes = 0;
+      // Paused it waits for the store.
+      if (isSteady || raw.readableEnded || raw.isPaused()) return;
+      onTooSlow(`less than ${UPLOAD_BYTES_PER_S_MIN} bytes per second have come for ${paceWindowMs} ms`);
+    }, paceWindowMs);
+    raw.on('data', take);
+    return () => {
+      clearInterval(timer);
+      raw.off('data', take);
+    };
+  }
+
+  private watch(onTooSlow: (reason: string) => void): {
+    moved: () => void;
+    /** What is still to be done is not the other side's. */
+    allCame: () => void;
+    end: () => void;
+  } {
     const { idleTimeoutMs, timeoutMs } = this.bounds;
     const idle = setTimeout(() => onTooSlow(`nothing has come for ${idleTimeoutMs} ms`), idleTimeoutMs);
     const whole = setTimeout(() => onTooSlow(`the transfer took more than ${timeoutMs} ms`), timeoutMs);
     return {
       moved: () => void idle.refresh(),
+      allCame: () => clearTimeout(idle),
       end: () => {
         clearTimeout(idle);
         clearTimeout(whole);

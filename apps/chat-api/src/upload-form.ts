@@ -1,7 +1,8 @@
 import { BOUNDS } from '@flexpush/contracts';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
-import { PassThrough, pipeline, Readable } from 'node:stream';
-import { FORM_FIELDS_MAX, TOO_MANY_FIELDS, type FormFields } from './form';
+import { Readable } from 'node:stream';
+import { FORM_FIELDS_MAX, NOT_UTF8, TOO_MANY_FIELDS, type FormFields } from './form';
+import type { UploadSpool } from './upload-spool';
 
 export interface UploadedFile {
   name: string;
@@ -12,8 +13,8 @@ export interface UploadedFile {
 export type FormStart =
   | { kind: 'file'; file: UploadedFile; fields: FormFields }
   | { kind: 'invalid'; advice: string }
-  /** No memory is left for uploads that send the file first. */
-  | { kind: 'busy' };
+  /** There is no room now for uploads that send the file first. */
+  | { kind: 'busy'; advice: string };
 
 /** The client sent something that is no upload, or stopped sending; `busy`: others need its place. */
 export class UploadError extends Error {
@@ -27,36 +28,6 @@ export class UploadError extends Error {
   }
 }
 
-/**
- * Memory for files that come before their credentials; shared by all uploads of a process. One address gets half of it at
- * most, so that a single stranger does not take it from everybody.
- */
-export class SpoolBudget {
-  private taken = 0;
-  private readonly byPeer = new Map<string, number>();
-
-  constructor(private readonly bytesMax: number) {}
-
-  take(peer: string, bytes: number): boolean {
-    const ofPeer = (this.byPeer.get(peer) ?? 0) + bytes;
-    if (this.taken + bytes > this.bytesMax || ofPeer > this.bytesMax / 2) return false;
-    this.taken += bytes;
-    this.byPeer.set(peer, ofPeer);
-    return true;
-  }
-
-  free(peer: string, bytes: number): void {
-    this.taken -= bytes;
-    const left = (this.byPeer.get(peer) ?? 0) - bytes;
-    if (left > 0) this.byPeer.set(peer, left);
-    else this.byPeer.delete(peer);
-  }
-}
-
-/** The default limit of a file: with it every file may come first. */
-export const SPOOL_BYTES_MAX = 2_097_152;
-/** Of all uploads at once. */
-export const SPOOLED_BYTES_MAX = 8 * SPOOL_BYTES_MAX;
 const FIELD_BYTES_MAX = BOUNDS.userDataValueChars * 4;
 /** Of all fields of an upload; more would not fit into a record anyway. */
 const FIELDS_BYTES_MAX = BOUNDS.recordBytes;
@@ -64,6 +35,8 @@ const HEADER_BYTES_MAX = 8_192;
 /** Small, so that what waits between the socket and the store stays small. */
 const HIGH_WATER_BYTES = 65_536;
 const FILE_FIELD = 'file';
+/** What the parser makes of bytes that are no UTF-8. Who sends the character itself has lost the text already. */
+const REPLACEMENT_CHARACTER = '\ufffd';
 /** Line ends and the like would go into headers and logs. */
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/g;
 
@@ -71,8 +44,8 @@ const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f]/g;
  * One `multipart/form-data` body with a file, read as it comes.
  *
  * U1. The content of the file is read only as fast as it is taken.
- * U2. `begin` gives the file once the needed fields are known. Where they stand behind the file, at most
- *     SPOOL_BYTES_MAX of it wait in memory, and SPOOLED_BYTES_MAX of all; a longer one is told to send them first.
+ * U2. `begin` gives the file once the needed fields are known. Where they stand behind the file, it waits in the spool;
+ *     what has no room there is told to send them first.
  * U3. When the body breaks off, whoever waits or reads hears of it.
  */
 export class UploadForm {
@@ -88,12 +61,11 @@ export class UploadForm {
   private problem: string | undefined;
   private isSpooling = false;
   private fieldBytes = 0;
-  private spooledBytes = 0;
 
   constructor(
     private readonly body: Readable,
     contentType: string,
-    private readonly options: { needed: readonly string[]; budget: SpoolBudget; peer: string },
+    private readonly options: { needed: readonly string[]; spool: UploadSpool },
   ) {
     this.started = new Promise((resolve, reject) => {
       this.start = resolve;
@@ -135,12 +107,11 @@ export class UploadForm {
     this.failEnd(error);
   }
 
-  /** Lets go of the body, and gives back the memory of a file that came first. */
-  close(): void {
+  /** Lets go of the body. Resolves when the room of a file that came first is given back. */
+  close(): Promise<void> {
     if (this.parser) this.body.unpipe(this.parser);
     this.file?.destroy();
-    this.options.budget.free(this.options.peer, this.spooledBytes);
-    this.spooledBytes = 0;
+    return this.options.spool.close();
   }
 
   /** By hand, because a pipeline would destroy the request, and with it the way back for the answer. */
@@ -198,6 +169,7 @@ export class UploadForm {
     if (name === undefined) this.refuse('a part of the multipart form has no name');
     else if (isTruncated || (this.fieldBytes += Buffer.byteLength(value)) > FIELDS_BYTES_MAX)
       this.refuse(`${name.slice(0, 80)} is too long`);
+    else if ((name + value).includes(REPLACEMENT_CHARACTER)) this.refuse(NOT_UTF8);
     else this.fields.set(name, value);
   }
 
@@ -210,9 +182,11 @@ export class UploadForm {
         ? 'the file must be the part "file"'
         : shown === ''
           ? 'the file has no name'
-          : shown.length > BOUNDS.fileNameChars
-            ? `the name of the file may have at most ${BOUNDS.fileNameChars} characters`
-            : undefined;
+          : shown.includes(REPLACEMENT_CHARACTER)
+            ? NOT_UTF8
+            : shown.length > BOUNDS.fileNameChars
+              ? `the name of the file may have at most ${BOUNDS.fileNameChars} characters`
+              : undefined;
     if (problem !== undefined) {
       this.refuse(problem);
       stream.resume();
@@ -229,31 +203,42 @@ export class UploadForm {
   /** Keeps a file that came before its credentials until all is read. */
   private async spool(name: string, stream: Readable): Promise<void> {
     this.isSpooling = true;
-    const parts: Buffer[] = [];
+    const { spool } = this.options;
     for await (const part of stream as AsyncIterable<Buffer>) {
-      if (this.spooledBytes + part.length > SPOOL_BYTES_MAX) {
-        this.refuse(
-          `of a file that comes before ${this.options.needed.join(' and ')} at most ${SPOOL_BYTES_MAX} bytes are taken; send them before the file`,
-        );
-        return;
-      }
-      if (!this.options.budget.take(this.options.peer, part.length)) {
-        this.start({ kind: 'busy' });
-        return;
-      }
-      this.spooledBytes += part.length;
-      parts.push(part);
+      const written = await spool.write(part);
+      if (written === 'taken') continue;
+      if (written === 'too-large') this.refuse(this.tooLargeToWait());
+      else this.start({ kind: 'busy', advice: noRoom[written] });
+      return;
     }
     await this.ended;
-    const content = new PassThrough({ highWaterMark: HIGH_WATER_BYTES });
+    const content = Readable.from(readAgain(spool), { objectMode: false, highWaterMark: HIGH_WATER_BYTES });
+    content.on('error', () => undefined);
     this.file = content;
-    pipeline(Readable.from(parts), content, () => undefined);
     this.start({ kind: 'file', file: { name, content }, fields: this.fields });
+  }
+
+  private tooLargeToWait(): string {
+    const { needed, spool } = this.options;
+    return `of a file that comes before ${needed.join(' and ')} at most ${spool.bytesMax} bytes are taken; send them before the file`;
   }
 
   /** A refusal before the file is the answer; one behind it waits for `end`. */
   private refuse(advice: string): void {
     this.problem ??= advice;
     this.start({ kind: 'invalid', advice });
+  }
+}
+
+const noRoom = {
+  full: 'too many uploads send the file before their credentials; send them first, or try again later',
+  failed: 'a file cannot wait for its credentials now; send them first, or try again later',
+};
+
+async function* readAgain(spool: UploadSpool): AsyncGenerator<Buffer> {
+  try {
+    yield* spool.read();
+  } catch (cause) {
+    throw new UploadError(noRoom.failed, { kind: 'busy', cause });
   }
 }

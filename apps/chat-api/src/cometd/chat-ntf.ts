@@ -78,8 +78,8 @@ export class ChatNtf {
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser(
         'application/x-www-form-urlencoded',
-        { parseAs: 'string', bodyLimit: this.options.requestBytesMax },
-        (_request, body, parsed) => parsed(null, parseUrlEncoded(String(body))),
+        { parseAs: 'buffer', bodyLimit: this.options.requestBytesMax },
+        (_request, body, parsed) => parsed(null, parseUrlEncoded(Buffer.from(body))),
       );
       // Left unread: it may carry a file.
       scope.addContentTypeParser('multipart/form-data', (_request, payload, parsed) => parsed(null, payload));
