@@ -42,7 +42,7 @@ beforeAll(async () => {
     files: () => (isStoreThere ? store : undefined),
     env: {
       FLEXPUSH_FILE_TRANSFERS_MAX: '2',
-      FLEXPUSH_FILE_IDLE_TIMEOUT_MS: '300',
+      FLEXPUSH_FILE_IDLE_TIMEOUT_MS: '1500',
       FLEXPUSH_FILE_SPOOL_FOLDER: spoolFolder,
       FLEXPUSH_FILE_SPOOL_BYTES_MAX: String(SPOOL_BYTES_MAX),
     },
@@ -546,7 +546,7 @@ describe('a broken upload', () => {
   it('a client that stops sending is told so after the idle time, and has left nothing', async () => {
     const before = await storedMessages();
     const answer = await raw(rawUpload(begun, 1_000_000));
-    expect(answer).toContain('nothing has come for 300 ms');
+    expect(answer).toContain('nothing has come for 1500 ms');
     expect(await storedMessages()).toBe(before);
   }, 20_000);
 

@@ -59,8 +59,8 @@ const DISCARD_TIMEOUT_MS = 10_000;
  *
  * T1. An upload is a transfer only from when the session has accepted its credentials. Before that, and when it has been
  *     refused, it keeps nobody else out: who comes later takes its place.
- * T2. Every phase has its time: that before the credentials, that without a byte, that below the pace, and the whole. What
- *     waits for us, and not for its sender, is not hurried but as a whole.
+ * T2. Every phase has its time: that before the credentials, that without a byte, that below the pace, and the whole. The
+ *     pace does not count while the upload waits for us, nor the time without a byte once all has come.
  */
 export class TransferDesk {
   private readonly gate: RequestGate;
