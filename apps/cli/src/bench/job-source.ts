@@ -15,12 +15,14 @@ const TERM = 1;
 const JOBS_PER_DISPATCH = 256;
 const REQUEST_TIMEOUT_MS = 10_000;
 const BUSY_PAUSE_MS = 5;
+const RETRY_MS = 1_000;
 
 /** Plays the session-actor of some devices: each has one trigger on its way, and the next as soon as that is settled. */
 export class JobSource {
   private readonly waiting: number[];
   private readonly attempts: Uint32Array;
   private readonly subscription: { stop(): void };
+  private readonly retries = new Set<NodeJS.Timeout>();
   private wake: () => void = () => undefined;
   private stopped = false;
   private dispatching: Promise<void> = Promise.resolve();
@@ -60,6 +62,7 @@ export class JobSource {
     this.bus.publish(subjects.gmsWithdraw(this.nodeId), JSON.stringify({ v: 1, withdrawals }));
     while (this.settled < this.taken) await new Promise<void>((resolve) => (this.wake = resolve));
     this.subscription.stop();
+    for (const timer of this.retries) clearTimeout(timer);
   }
 
   private take(text: string): void {
@@ -68,8 +71,15 @@ export class JobSource {
       this.settled++;
       const device = Number(id.slice(id.indexOf('-') + 1, id.indexOf(':')));
       this.latencies.push({ device, ms: performance.now() - (this.sentAtMs[device] ?? 0) });
-      this.waiting.push(device);
+      if (outcome === 'delivered') this.waiting.push(device);
+      // As a schedule would: else what is refused at once would come again and again, and take the others' time.
+      else this.retries.add(setTimeout(() => this.retry(device), RETRY_MS));
     }
+    this.wake();
+  }
+
+  private retry(device: number): void {
+    this.waiting.push(device);
     this.wake();
   }
 
