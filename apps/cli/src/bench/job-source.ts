@@ -16,6 +16,8 @@ const JOBS_PER_DISPATCH = 256;
 const REQUEST_TIMEOUT_MS = 10_000;
 const BUSY_PAUSE_MS = 5;
 const RETRY_MS = 1_000;
+/** Sources so far: a node remembers the ids of an earlier one, and would answer them from memory. */
+let sources = 0;
 
 /** Plays the session-actor of some devices: each has one trigger on its way, and the next as soon as that is settled. */
 export class JobSource {
@@ -34,6 +36,7 @@ export class JobSource {
   /** Of settled jobs since `start`, by the number of their device. */
   readonly latencies: { device: number; ms: number }[] = [];
   private readonly sentAtMs: Float64Array;
+  private readonly prefix = `chat-${process.pid}-${sources++}-`;
 
   constructor(
     private readonly bus: NatsBus,
@@ -58,7 +61,10 @@ export class JobSource {
     this.stopped = true;
     this.wake();
     await this.dispatching;
-    const withdrawals = [...this.attempts].map((n, device) => ({ subscription: `chat-${device}:mira`, n }));
+    const withdrawals = [...this.attempts].map((n, device) => ({
+      subscription: `${this.prefix}${device}:mira`,
+      n,
+    }));
     this.bus.publish(subjects.gmsWithdraw(this.nodeId), JSON.stringify({ v: 1, withdrawals }));
     while (this.settled < this.taken) await new Promise<void>((resolve) => (this.wake = resolve));
     this.subscription.stop();
@@ -69,7 +75,7 @@ export class JobSource {
     for (const { id, outcome } of pushResultsSchema.parse(parseJson(text)).results) {
       this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + 1;
       this.settled++;
-      const device = Number(id.slice(id.indexOf('-') + 1, id.indexOf(':')));
+      const device = Number(id.slice(this.prefix.length, id.indexOf(':')));
       this.latencies.push({ device, ms: performance.now() - (this.sentAtMs[device] ?? 0) });
       if (outcome === 'delivered') this.waiting.push(device);
       // As a schedule would: else what is refused at once would come again and again, and take the others' time.
@@ -116,12 +122,12 @@ export class JobSource {
     this.sentAtMs[device] = performance.now();
     return {
       kind: 'trigger',
-      id: `chat-${device}:mira:${n}`,
+      id: `${this.prefix}${device}:mira:${n}`,
       n,
       attempt: 0,
       position: n,
       content: [],
-      sessionId: `chat-${device}` as TriggerJob['sessionId'],
+      sessionId: `${this.prefix}${device}` as TriggerJob['sessionId'],
       userId: 'mira' as TriggerJob['userId'],
       service: 'support-web',
       deviceType: 'customhttp',
