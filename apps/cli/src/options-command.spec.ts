@@ -6,6 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { registerOptions } from './options-command';
 import { plainMessage } from './plain-error';
+import { printedBy } from './story/printed';
 
 const SIGNING_KEY = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const folder = temporaryFolder('options');
@@ -26,18 +27,7 @@ afterAll(async () => {
 async function options(...args: string[]): Promise<string> {
   const program = new Command().exitOverride();
   registerOptions(program);
-  let printed = '';
-  const write = process.stdout.write.bind(process.stdout);
-  process.stdout.write = ((text: string) => {
-    printed += text;
-    return true;
-  }) as typeof process.stdout.write;
-  try {
-    await program.parseAsync(['node', 'flexpush', 'options', ...args, '--nats', nats.url]);
-  } finally {
-    process.stdout.write = write;
-  }
-  return printed;
+  return printedBy(() => program.parseAsync(['node', 'flexpush', 'options', ...args, '--nats', nats.url]));
 }
 
 it('a secret is set from a file and shown nowhere, also not when it is refused', async () => {

@@ -6,6 +6,7 @@ import { startTestNats, startTestRedis, type TestNats, type TestRedis } from '@f
 import { Command } from 'commander';
 import { registerPublish } from './publish-command';
 import { eventTypes, problemsOf } from './publish-fields';
+import { printedBy } from './story/printed';
 
 const SHARDS = 4;
 const CHAT = '00021bBKRTX9M01C';
@@ -126,18 +127,7 @@ describe('publish', () => {
     registerPublish(program);
     for (const command of program.commands)
       command.exitOverride().configureOutput({ writeErr: () => undefined });
-    let printed = '';
-    const write = process.stdout.write.bind(process.stdout);
-    process.stdout.write = ((text: string) => {
-      printed += text;
-      return true;
-    }) as typeof process.stdout.write;
-    try {
-      await program.parseAsync(['node', 'flexpush', 'publish', ...args, '--nats', nats.url]);
-    } finally {
-      process.stdout.write = write;
-    }
-    return printed;
+    return printedBy(() => program.parseAsync(['node', 'flexpush', 'publish', ...args, '--nats', nats.url]));
   }
 
   const message = [CHAT, 'message.send', '--user', 'agent-7', '--text', 'Hello'];

@@ -3,13 +3,11 @@ import type { Stack } from '@flexpush/stack';
 import { ChatClient, type ChatIdentity } from '../chat-client';
 import { processesOf, type NamedProcess } from './cpu';
 import { CUSTOMER, LogFill, secureKeyOf } from './log-fill';
-import { readCounters } from './metrics';
+import { untilQuiet } from './metrics';
 import type { ReliableSystem } from './reliable-load';
 
 const TEXT = 'How can I help you today?';
 const PROVIDER = 'bench';
-const LOOK_MS = 50;
-const QUIET_LOOKS = 4;
 
 /** This product: events over NATS as an agent's program publishes them, confirmed by a refresh over REST. */
 export class FlexpushSystem implements ReliableSystem {
@@ -40,7 +38,7 @@ export class FlexpushSystem implements ReliableSystem {
     const fill = await LogFill.open(this.bus, PROVIDER);
     const sessionIds = await fill.openChats(count);
     await fill.refreshChats(sessionIds);
-    await this.untilQuiet();
+    await untilQuiet(this.stack);
     return sessionIds;
   }
 
@@ -65,16 +63,5 @@ export class FlexpushSystem implements ReliableSystem {
     await this.client.close();
     await this.events.close();
     await this.bus.close();
-  }
-
-  private async untilQuiet(): Promise<void> {
-    const actors = this.stack.servicesOf('session-actor');
-    for (let quiet = 0; quiet < QUIET_LOOKS;) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      const counters = await Promise.all(actors.map(({ url }) => readCounters(url)));
-      quiet = counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0)
-        ? quiet + 1
-        : 0;
-    }
   }
 }

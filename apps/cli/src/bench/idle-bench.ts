@@ -8,7 +8,7 @@ import { withOwnStack } from '../own-stack';
 import { atMost, toBenchResult, type BenchResult } from './bench-result';
 import { cpuMsOf, processesOf } from './cpu';
 import { LogFill } from './log-fill';
-import { readCounters } from './metrics';
+import { untilQuiet } from './metrics';
 import { percentile, round } from './statistics';
 
 export interface IdleSettings {
@@ -29,7 +29,6 @@ const CPU_BAR_PERCENT = 5;
 const CHATS_AT_ONCE = 50_000;
 /** Transcripts whose size is asked for; all are alike. */
 const TRANSCRIPTS_ASKED = 1_000;
-const LOOK_MS = 100;
 /** After the last chat: what the processes still tidy up. */
 const SETTLE_MS = 10_000;
 
@@ -63,7 +62,7 @@ async function measure(stack: Stack, { sessions, seconds }: IdleSettings): Promi
       });
       if (asked.length < TRANSCRIPTS_ASKED) asked.push(...sessionIds.slice(0, TRANSCRIPTS_ASKED));
     }
-    await untilFolded(stack);
+    await untilQuiet(stack);
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     const bytesPerSession = ((await usedMemory(redis)) - emptyBytes) / sessions;
     const transcriptBytes = await meanTranscript(redis, asked, await waitForShardCount(bus));
@@ -75,14 +74,6 @@ async function measure(stack: Stack, { sessions, seconds }: IdleSettings): Promi
   } finally {
     redis.disconnect();
     await bus.close();
-  }
-}
-
-async function untilFolded(stack: Stack): Promise<void> {
-  for (;;) {
-    const counters = await Promise.all(stack.servicesOf('session-actor').map(({ url }) => readCounters(url)));
-    if (counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0)) return;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Stack } from '@flexpush/stack';
 import { request } from 'undici';
 
 /** What a bench reads of a session-actor. */
@@ -5,6 +6,21 @@ export interface Counters {
   readonly recordsFolded: number;
   readonly logWaiting: number;
   readonly unsettled: number;
+}
+
+const LOOK_MS = 50;
+const QUIET_LOOKS = 4;
+
+/** Resolves when everything in the log is folded and nothing is on its way, as often as it is looked at. */
+export async function untilQuiet(stack: Stack): Promise<void> {
+  const actors = stack.servicesOf('session-actor');
+  for (let quiet = 0; quiet < QUIET_LOOKS;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const counters = await Promise.all(actors.map(({ url }) => readCounters(url)));
+    quiet = counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0)
+      ? quiet + 1
+      : 0;
+  }
 }
 
 /** Throws when it does not answer. */

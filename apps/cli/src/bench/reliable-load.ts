@@ -123,16 +123,3 @@ export class ReliableLoad {
     return atMs === undefined ? undefined : atMs - performance.timeOrigin - dueAtMs;
   }
 }
-
-/** Waits for all, so many at once. */
-export async function inParallel<T>(
-  items: readonly T[],
-  width: number,
-  task: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < items.length) await task(items[next++] as T);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-}

@@ -4,11 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '@flexpush/stack';
+import { inParallel } from '../drill/load';
 import { Pool } from 'undici';
 import { BenchProcess } from './bench-process';
 import type { NamedProcess } from './cpu';
 import type { RestateServiceSettings } from './processes/restate-service';
-import { inParallel, type ReliableSystem } from './reliable-load';
+import type { ReliableSystem } from './reliable-load';
 
 const READY_TIMEOUT_MS = 60_000;
 const LOOK_MS = 100;

@@ -252,6 +252,7 @@ export class Load {
   }
 }
 
+/** Waits for all, so many at once. */
 export async function inParallel<T>(
   items: readonly T[],
   width: number,
