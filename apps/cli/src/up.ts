@@ -56,7 +56,7 @@ export function registerUp(program: Command): void {
     )
     .option(
       '--shards <n>',
-      'shards of the log, fixed at the first start of a folder (default: 64)',
+      'shards of the log, fixed at the first start of a folder (default: 16)',
       parseCount,
     )
     .option('--dir <folder>', 'folder for data, logs, run.json and state.json', defaultStackDir)

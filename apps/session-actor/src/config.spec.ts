@@ -12,7 +12,7 @@ function problems(env: Record<string, string>): readonly string[] {
 
 describe('configuration', () => {
   it('needs nothing', () => {
-    expect(readConfig(configSchema, {})).toMatchObject({ FLEXPUSH_SHARDS: 64, FLEXPUSH_ALIAS: '101' });
+    expect(readConfig(configSchema, {})).toMatchObject({ FLEXPUSH_SHARDS: 16, FLEXPUSH_ALIAS: '101' });
   });
 
   it('tells all problems at once, and no value', () => {

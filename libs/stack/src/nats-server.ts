@@ -8,7 +8,7 @@ import { freePort, LOOPBACK } from './port';
 import { exchange, listensOn } from './probe';
 import { renderTemplate } from './template';
 
-export const DEFAULT_SHARDS = 64;
+export const DEFAULT_SHARDS = 16;
 
 export interface NatsConf {
   readonly serverName: string;
@@ -36,7 +36,7 @@ export interface NatsServerOptions {
   readonly cluster?: NatsClusterConf;
   /** A free one by default. */
   readonly port?: number;
-  /** Shard count of the mapping from `flexpush.event.*`; 64 by default. */
+  /** Shard count of the mapping from `flexpush.event.*`; 16 by default. */
   readonly shards?: number;
   readonly logFile?: string;
   readonly readyTimeoutMs?: number;
