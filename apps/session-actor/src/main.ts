@@ -2,7 +2,15 @@ import { connectBus } from '@flexpush/nats-bus';
 import { runService } from '@flexpush/process';
 import { connectRedis } from '@flexpush/redis-store';
 import { configSchema } from './config';
+import { setFlagsFromString } from 'node:v8';
 import { SessionActor } from './session-actor';
+
+/**
+ * V8 lets the heap grow to several times of what lives in it before it collects, and gives little back afterwards. Cached
+ * sessions get old and are then dropped, so here that is hundreds of megabytes.
+ */
+const HEAP_GROWING_PERCENT = 50;
+setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 
 void runService({
   name: 'session-actor',

@@ -10,6 +10,7 @@ import {
 import { chooseGmsNode, followView } from '@flexpush/membership';
 import type { OutboxEntry } from './outbox';
 import type { Appender, Clock, GmsTransport, Log, Meter } from './ports';
+import { ShardRoom, UnsettledBound } from './unsettled-bound';
 
 export interface DispatcherSettings {
   nodeId: string;
@@ -54,8 +55,7 @@ interface ShardState {
   flights: Map<string, Flight>;
   /** Plain notifications of a subscription go one at a time, in order (I7). */
   plainQueues: Map<string, Flight[]>;
-  unsettled: number;
-  roomWaiters: (() => void)[];
+  room: ShardRoom;
   settled: Map<string, { entry: OutboxEntry; outcome: SettleOutcome; putAtMs: number }>;
   settling: boolean;
 }
@@ -102,10 +102,7 @@ export class Dispatcher {
   private readonly unreachable = new Map<string, { incarnation: string | undefined; untilMs: number }>();
   private view: GmsView | undefined;
   private paused = false;
-  private unsettled = 0;
-  /** Shards that have read and wait to fold, and whose turn it is. */
-  private turns: { state: ShardState; go: () => void }[] = [];
-  private turnOf: ShardState | undefined;
+  private readonly bound: UnsettledBound;
   private lastNoNodeLogAtMs = Number.NEGATIVE_INFINITY;
   private noNodeUnlogged = 0;
   private withdrawals = new Map<string, { subscription: string; n: number }[]>();
@@ -121,7 +118,10 @@ export class Dispatcher {
     private readonly settings: DispatcherSettings,
     /** A GMS node has seen a higher term: this shard has another owner. */
     private readonly onDeposed: (shard: number, newerTerm: number) => void,
-  ) {}
+  ) {
+    const { unsettledPerShardMax: perShard, unsettledMax: ofAll } = settings;
+    this.bound = new UnsettledBound({ perShard, ofAll });
+  }
 
   /**
    * Makes a shard known; nothing of it is sent before `open`. The GMS nodes start nothing any more of what an earlier owner
@@ -129,15 +129,14 @@ export class Dispatcher {
    */
   addShard(shard: number, term: number, associate: Associate): void {
     const earlier = this.shards.get(shard);
-    if (earlier) this.leave(earlier);
+    if (earlier) this.bound.leave(earlier.room);
     this.shards.set(shard, {
       term,
       isOpen: false,
       associate,
       flights: new Map(),
       plainQueues: new Map(),
-      unsettled: 0,
-      roomWaiters: [],
+      room: new ShardRoom(),
       settled: new Map(),
       settling: false,
     });
@@ -156,15 +155,7 @@ export class Dispatcher {
     if (!state || state.term !== term) return;
     for (const flight of state.flights.values()) flight.state = 'gone';
     this.shards.delete(shard);
-    this.leave(state);
-  }
-
-  /** Nothing of this state is waited for any more. */
-  private leave(state: ShardState): void {
-    this.unsettled -= state.unsettled;
-    state.unsettled = 0;
-    wake(state);
-    this.leaveTurns(state);
+    this.bound.leave(state.room);
   }
 
   /** Sends a committed entry, after an older trigger of its subscription if that is still to be answered. */
@@ -220,62 +211,31 @@ export class Dispatcher {
 
   /** It waits because its unsettled notifications, or those of all shards, stand at their bound (I9). */
   isFull(shard: number): boolean {
-    return this.isShardFull(shard) || this.turns.some(({ state }) => state === this.shards.get(shard));
-  }
-
-  private isShardFull(shard: number): boolean {
-    return (this.shards.get(shard)?.unsettled ?? 0) >= this.settings.unsettledPerShardMax;
+    const state = this.shards.get(shard);
+    return state !== undefined && this.bound.isFull(state.room);
   }
 
   /** Resolves when the shard may read on (I9), or when it is dropped or nudged. */
-  room(shard: number): Promise<void> {
+  async room(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (!state || !this.isShardFull(shard)) return Promise.resolve();
-    return new Promise((resolve) => state.roomWaiters.push(resolve));
+    if (state) await this.bound.untilRoom(state.room);
   }
 
-  /**
-   * Resolves when a shard that has read a batch may fold it. While the unsettled notifications of all shards stand at their
-   * bound, the shards take turns, one batch each, or a fold that is quicker than the receivers would only replace triggers
-   * that have not been sent. Ends with `endTurn`.
-   */
-  turn(shard: number): Promise<void> {
+  /** Resolves when a shard that has read a batch may fold it (I9). Ends with `endTurn`. */
+  async turn(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (!state || (this.turns.length === 0 && this.unsettled < this.settings.unsettledMax))
-      return Promise.resolve();
-    return new Promise((go) => {
-      this.turns.push({ state, go });
-      this.giveTurn();
-    });
+    if (state) await this.bound.turn(state.room);
   }
 
   endTurn(shard: number): void {
-    if (this.turnOf === undefined || this.turnOf !== this.shards.get(shard)) return;
-    this.turnOf = undefined;
-    this.giveTurn();
-  }
-
-  private giveTurn(): void {
-    if (this.turnOf || this.unsettled >= this.settings.unsettledMax) return;
-    const next = this.turns.shift();
-    this.turnOf = next?.state;
-    next?.go();
+    const state = this.shards.get(shard);
+    if (state) this.bound.endTurn(state.room);
   }
 
   /** Lets a shard that waits for room look again. */
   nudge(shard: number): void {
     const state = this.shards.get(shard);
-    if (!state) return;
-    wake(state);
-    this.leaveTurns(state);
-  }
-
-  private leaveTurns(state: ShardState): void {
-    const leaving = this.turns.filter((turn) => turn.state === state);
-    this.turns = this.turns.filter((turn) => turn.state !== state);
-    for (const { go } of leaving) go();
-    if (this.turnOf === state) this.turnOf = undefined;
-    this.giveTurn();
+    if (state) this.bound.nudge(state.room);
   }
 
   pause(paused: boolean): void {
@@ -364,7 +324,7 @@ export class Dispatcher {
     let unsettled = 0;
     let waiting = 0;
     for (const state of this.shards.values()) {
-      unsettled += state.unsettled;
+      unsettled += state.room.unsettled;
       for (const flight of state.flights.values()) if (flight.state === 'waiting') waiting++;
     }
     return { shards: this.shards.size, unsettled, waiting };
@@ -456,8 +416,7 @@ export class Dispatcher {
     if (choice.nodeId !== flight.nodeId) state.associate(flight.subscription, choice.nodeId);
     flight.nodeId = choice.nodeId;
     flight.state = 'queued';
-    state.unsettled++;
-    this.unsettled++;
+    this.bound.add(state.room);
     const channel = this.channelOf(choice.nodeId);
     flight.channel = channel;
     channel.queue.push(flight);
@@ -593,11 +552,8 @@ export class Dispatcher {
 
   private uncount(state: ShardState, flight: Flight): void {
     if (flight.state !== 'queued' && flight.state !== 'sent') return;
-    state.unsettled--;
-    this.unsettled--;
     flight.state = 'behind';
-    this.giveTurn();
-    if (state.unsettled < this.settings.unsettledPerShardMax) wake(state);
+    this.bound.remove(state.room);
   }
 
   /** D5. */
@@ -739,8 +695,4 @@ function takeResults(settled: ShardState['settled']): [key: string, settled: Set
     taken.push(one);
   }
   return taken;
-}
-
-function wake(state: ShardState): void {
-  for (const resolve of state.roomWaiters.splice(0)) resolve();
 }
