@@ -195,7 +195,9 @@ export function acceptForms(
   const fastify = app.getHttpAdapter().getInstance();
   fastify.addHook('preParsing', (request, reply, payload, done) => {
     const { headers } = request.raw;
-    if (request.method !== 'POST' || !URLENCODED_PATTERN.test(headers['content-type'] ?? '')) {
+    const isForm = request.method === 'POST' && URLENCODED_PATTERN.test(headers['content-type'] ?? '');
+    // Scopes have parsers of their own.
+    if (!isForm || request.server !== fastify) {
       done(null, payload);
       return;
     }
