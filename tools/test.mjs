@@ -1,5 +1,8 @@
-// `npm test`: set-up, lint, typecheck and every test. The last line is the count; lint and typecheck count as one each.
-// Arguments go to jest, for example: npm test -- libs/stack
+// `npm test`: set-up, lint, typecheck, every test, and every bench in its short form. The last line is the count; lint,
+// typecheck and each bench count as one.
+// Arguments go to jest, for example: npm test -- libs/stack. Benches run only without any, for they need minutes;
+// npm test -- --no-benches leaves out nothing else.
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +12,7 @@ import { root, run, SetupError, setUp } from './setup.mjs';
  * Many specs start servers and measure time, so a worker needs a core to itself. Beyond four, the disk is the limit.
  */
 const WORKERS_MAX = 4;
+const NO_BENCHES = '--no-benches';
 const inherit = { stdio: ['ignore', 'inherit', 'inherit'] };
 
 async function main() {
@@ -21,10 +25,42 @@ async function main() {
     else counts.failed += 1;
     process.stdout.write(`${script}: ${code === 0 ? 'passed' : 'FAILED'}\n`);
   }
-  const tests = await runJest(process.argv.slice(2));
-  counts.passed += tests.passed;
-  counts.failed += tests.failed;
+  const given = process.argv.slice(2);
+  add(counts, await runJest(given.filter((arg) => arg !== NO_BENCHES)));
+  // Afterwards and alone: they measure.
+  if (given.length === 0) add(counts, await runBenches());
   return counts;
+}
+
+function add(counts, { passed, failed }) {
+  counts.passed += passed;
+  counts.failed += failed;
+}
+
+async function runBenches() {
+  process.stdout.write('\n== benches (short)\n');
+  const command = [join(root, 'apps', 'cli', 'dist', 'main.js'), 'bench', 'check', '--json'];
+  const child = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
+  const code = await new Promise((resolve) => {
+    child.once('error', () => resolve(127));
+    child.once('close', (exitCode) => resolve(exitCode ?? 1));
+  });
+  return countBenches(printed.trim().split('\n').at(-1), code);
+}
+
+/** A check that did not come to its end has no count, so it counts as one failed. */
+function countBenches(line, code) {
+  try {
+    const { passed, failed } = JSON.parse(line);
+    if (Number.isInteger(passed) && Number.isInteger(failed))
+      return { passed, failed: code === 0 ? failed : Math.max(1, failed) };
+  } catch {
+    // It has printed something else, or nothing.
+  }
+  process.stderr.write('the benches left no result\n');
+  return { passed: 0, failed: 1 };
 }
 
 async function runJest(args) {

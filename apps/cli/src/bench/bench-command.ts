@@ -1,6 +1,8 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
-import { printJson, printLine, printTable, printVerdict } from '../output';
+import { Option, type Command } from 'commander';
+import { printJson, printLine, printProgress, printTable, printVerdict } from '../output';
+import { parseCount, parseCounts, withRounds } from './bench-options';
 import type { BenchResult } from './bench-result';
+import { registerCheck } from './check-command';
 import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
 import { runIdle, type IdleSettings } from './idle-bench';
@@ -8,6 +10,7 @@ import { runPublish, type PublishSettings } from './publish-bench';
 import { runReplay, type ReplaySettings } from './replay-bench';
 import { runRest, type RestSettings } from './rest-bench';
 import { runResend, type ResendSettings } from './resend-bench';
+import { noteStart, resultsDir, saveResult } from './saved-result';
 import { runScale, type ScaleSettings } from './scale-bench';
 import { runSlowReceiver, type SlowReceiverSettings } from './slow-receiver-bench';
 import { losses, runTakeover, type TakeoverSettings } from './takeover-bench';
@@ -16,6 +19,8 @@ import { runTimers, type TimersSettings } from './timers-bench';
 interface Bench<Settings> {
   readonly name: string;
   readonly measures: string;
+  /** The options of the form that takes seconds; its ratios are rough. */
+  readonly short: string;
   readonly withOptions: (command: Command) => Command;
   readonly run: (settings: Settings) => Promise<BenchResult>;
 }
@@ -23,10 +28,10 @@ interface Bench<Settings> {
 const e2e: Bench<E2eSettings> = {
   name: 'e2e',
   measures: 'published -> reliable notification received and confirmed, against BullMQ and Restate',
+  short: '--seconds 2 --repeats 1 --sessions 1500 --warm-up-seconds 5',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 30)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command, { seconds: 30, repeats: 3 })
+      .option('--warm-up-seconds <s>', 'load before the first measurement, per system', parseCount, 20)
       .option('--sessions <n>', 'chats with a reliable subscription', parseCount, 10_000)
       .option('--in-flight <n>', 'events on their way at once in the closed loops', parseCount, 512)
       .option('--no-peers', 'this product alone')
@@ -37,10 +42,9 @@ const e2e: Bench<E2eSettings> = {
 const deliver: Bench<DeliverSettings> = {
   name: 'deliver',
   measures: 'POSTs per second of one gms-node, against one at a time and against undici alone',
+  short: '--seconds 2 --repeats 1 --devices 500',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command)
       .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 2_000)
       .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
   run: runDeliver,
@@ -49,10 +53,9 @@ const deliver: Bench<DeliverSettings> = {
 const publish: Bench<PublishSettings> = {
   name: 'publish',
   measures: 'published -> folded and committed, no subscriptions, against publish and consume alone',
+  short: '--seconds 2 --repeats 1 --sessions 500',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command)
       .option('--sessions <n>', 'open chats', parseCount, 2_000)
       .option('--in-flight <n>', 'publishes that wait for their acknowledgement', parseCount, 256),
   run: runPublish,
@@ -61,10 +64,9 @@ const publish: Bench<PublishSettings> = {
 const rest: Bench<RestSettings> = {
   name: 'rest',
   measures: 'requests through chat-api, the log and back, against Fastify with one NATS request',
+  short: '--seconds 2 --repeats 1 --sessions 300',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command)
       .option('--sessions <n>', 'open chats', parseCount, 2_000)
       .option('--connections <n>', 'connections, each with one request at a time', parseCount, 64),
   run: runRest,
@@ -73,10 +75,9 @@ const rest: Bench<RestSettings> = {
 const resend: Bench<ResendSettings> = {
   name: 'resend',
   measures: 'unconfirmed pushes, always due, sent again and again: against BullMQ and undici alone',
+  short: '--seconds 2 --repeats 1 --subscriptions 10000',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command)
       .option('--subscriptions <n>', 'subscriptions that nobody confirms', parseCount, 40_000)
       .option('--delay <s>', 'until an unconfirmed push is due again', parseCount, 1)
       .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
@@ -87,23 +88,21 @@ const timers: Bench<TimersSettings> = {
   name: 'timers',
   measures:
     'how late timers fire beside a million others, their memory, and how many per second: against BullMQ',
+  short: '--seconds 1 --repeats 1 --pending 5000 --rate 300 --at-once 5000',
   withOptions: (command) =>
-    command
+    withRounds(command, { seconds: 30, repeats: 3 })
       .option('--pending <n>', 'timers that only wait', parseCount, 1_000_000)
       .option('--rate <r>', 'timers due per second', parseCount, 5_000)
-      .option('--seconds <s>', 'how long they are due', parseCount, 30)
-      .option('--at-once <n>', 'timers due at once, for the highest rate', parseCount, 50_000)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3),
+      .option('--at-once <n>', 'timers due at once, for the highest rate', parseCount, 50_000),
   run: runTimers,
 };
 
 const scale: Bench<ScaleSettings> = {
   name: 'scale',
   measures: 'rate, p99 and cost per event with ever more open chats, and with ever more nodes',
+  short: '--seconds 2 --repeats 1 --sessions 600,6000 --nodes 1,2',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 3)
+    withRounds(command)
       .option(
         '--sessions <list>',
         'open chats of each step',
@@ -118,18 +117,19 @@ const scale: Bench<ScaleSettings> = {
 const slowReceiver: Bench<SlowReceiverSettings> = {
   name: 'slow-receiver',
   measures: 'one of many destinations takes half a minute or refuses: rate and p99 of the others',
+  short: '--seconds 2 --repeats 2 --destinations 20 --devices 500 --slow-ms 6000',
   withOptions: (command) =>
-    command
-      .option('--seconds <s>', 'length of each measurement', parseCount, 10)
-      .option('--repeats <n>', 'how often each measurement is repeated', parseCount, 5)
+    withRounds(command, { seconds: 10, repeats: 5 })
       .option('--destinations <n>', 'destinations', parseCount, 100)
-      .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 1_000),
+      .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 1_000)
+      .option('--slow-ms <ms>', 'how long the slow destination takes', parseCount, 30_000),
   run: runSlowReceiver,
 };
 
 const idle: Bench<IdleSettings> = {
   name: 'idle',
   measures: 'open chats without traffic: Redis bytes per chat, memory and CPU of every service',
+  short: '--seconds 2 --sessions 2000',
   withOptions: (command) =>
     command
       .option('--sessions <n>', 'open chats', parseCount, 1_000_000)
@@ -140,6 +140,7 @@ const idle: Bench<IdleSettings> = {
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
   measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
+  short: '--sessions 100 --rate 50 --runs 2',
   withOptions: (command) =>
     command
       .option('--sessions <n>', 'open chats', parseCount, 5_000)
@@ -152,6 +153,7 @@ const takeover: Bench<TakeoverSettings> = {
 const replay: Bench<ReplaySettings> = {
   name: 'replay',
   measures: 'Redis wiped -> every shard folded again from the log, and what callers met meanwhile',
+  short: '--records 12000',
   withOptions: (command) =>
     command
       .option('--records <n>', 'records in the log', parseCount, 200_000)
@@ -176,8 +178,8 @@ const benches = [
 
 /** Hides the type of a bench's settings, which only itself and its options need to know. */
 function bench<Settings>(one: Bench<Settings>) {
-  const { name, measures } = one;
-  return { name, measures, register: (parent: Command) => register(parent, one) };
+  const { name, measures, short } = one;
+  return { name, measures, short, register: (parent: Command) => register(parent, one) };
 }
 
 export function registerBench(program: Command): void {
@@ -191,6 +193,7 @@ export function registerBench(program: Command): void {
     .action((given: { json?: boolean }) => list(given.json === true));
   const run = command.command('run').description('Run a bench by its name.');
   for (const parent of [command, run]) for (const one of benches) one.register(parent);
+  registerCheck(command, benches);
   run.on('command:*', ([name]: string[]) => {
     throw new Error(`there is no bench "${name}"; see "flexpush bench list"`);
   });
@@ -199,12 +202,23 @@ export function registerBench(program: Command): void {
 function register<Settings>(parent: Command, { name, measures, withOptions, run }: Bench<Settings>): void {
   withOptions(parent.command(name).description(measures))
     .option('--json', 'print one JSON object as the last line')
-    .action(async (given: Settings & { json?: boolean }) => {
-      const { json, ...settings } = given;
+    .option('--save [folder]', 'keep the result as a file, in docs/performance unless told otherwise')
+    .action(async (given: Settings & { json?: boolean; save?: string | true }) => {
+      const { json, save, ...settings } = given;
+      const start = save === undefined ? undefined : await noteStart();
       const result = await run(settings as Settings);
       if (json !== true) printResult(result);
+      if (start !== undefined) {
+        const dir = typeof save === 'string' ? save : resultsDir;
+        printProgress(`saved as ${await saveResult(result, { dir, start, command: commandLine() })}`);
+      }
       printVerdict(result, json === true);
     });
+}
+
+/** As it was given, to be repeated. */
+function commandLine(): string {
+  return ['npx flexpush', ...process.argv.slice(2)].join(' ');
 }
 
 function list(json: boolean): void {
@@ -220,10 +234,10 @@ function list(json: boolean): void {
 function printResult(result: BenchResult): void {
   printTable(
     ['BAR', 'VALUE', 'WANTED', ''],
-    result.bars.map(({ name, value, bar, ok }) => [
+    result.bars.map(({ name, wanted, value, bar, ok }) => [
       name,
       String(value ?? '-'),
-      String(bar),
+      `${wanted} ${bar}`,
       ok ? 'ok' : 'MISSED',
     ]),
   );
@@ -241,14 +255,4 @@ function printEach(each: readonly Record<string, unknown>[]): void {
     ['RUN', ...columns],
     each.map((run, n) => [String(n + 1), ...columns.map((column) => String(run[column]))]),
   );
-}
-
-function parseCount(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= 10_000_000) return value;
-  throw new InvalidArgumentError('It must be a whole number from 1 to 10000000.');
-}
-
-function parseCounts(text: string): number[] {
-  return text.split(',').map((one) => parseCount(one.trim()));
 }

@@ -1,20 +1,19 @@
 import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { resultsDir, savedResultSchema } from './saved-result';
 
 const program = join(__dirname, '..', '..', 'dist', 'main.js');
-jest.setTimeout(300_000);
+jest.setTimeout(120_000);
 
 interface Ended {
-  readonly result: {
-    readonly bench: string;
-    readonly metrics: Record<string, unknown>;
-    readonly ratios: Record<string, number>;
-    readonly bars: readonly { name: string; value: number | null; ok: boolean }[];
-  };
+  readonly result: Record<string, unknown>;
   readonly stderr: string;
+  readonly code: number | null;
 }
 
-/** In a process of its own. Times are measured by hand on an idle machine, so the exit code says nothing here. */
+/** In a process of its own. What each bench measures is looked at by `bench check`. */
 function bench(...args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [program, 'bench', ...args, '--json']);
@@ -22,87 +21,76 @@ function bench(...args: readonly string[]): Promise<Ended> {
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    child.on('close', () => {
+    child.on('close', (code) => {
       const last = stdout.trim().split('\n').at(-1) ?? '{}';
-      resolve({ result: JSON.parse(last) as Ended['result'], stderr });
+      resolve({ result: JSON.parse(last) as Ended['result'], stderr, code });
     });
   });
 }
 
-/** Bars on correctness hold on any machine. */
-function brokenPromises({ result }: Ended): string[] {
-  const promised = /^(lost|early|duplicated|overAttempts|stranded)/;
-  return result.bars.filter(({ name, ok }) => promised.test(name) && !ok).map(({ name }) => name);
+function read(dir: string, file: string): unknown {
+  return JSON.parse(readFileSync(join(dir, file), 'utf8'));
 }
 
 it('names its benches, and refuses others', async () => {
-  const { result } = await bench('list');
-  const { benches } = result as unknown as { benches: { name: string }[] };
+  const { benches } = (await bench('list')).result as { benches: { name: string }[] };
   expect(benches.map(({ name }) => name)).toEqual(
     expect.arrayContaining(['resend', 'timers', 'takeover', 'replay']),
   );
   expect((await bench('run', 'nothing')).stderr).toContain('there is no bench "nothing"');
-});
-
-it('loses a session-actor twice and measures both times', async () => {
-  const ended = await bench('run', 'takeover', '--sessions', '60', '--rate', '20', '--runs', '2');
-  expect(ended.result).toMatchObject({
-    bench: 'takeover',
-    metrics: { runs: 2, loss: 'kill', gapMs: { median: expect.any(Number), p99: expect.any(Number) } },
+  expect(await bench('check', 'publish', 'nothing')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no bench "nothing"'),
   });
-  expect(ended.result.metrics['each']).toHaveLength(2);
-  expect(brokenPromises(ended)).toEqual([]);
 });
 
-it('wipes Redis and counts what is folded again', async () => {
-  const ended = await bench('replay', '--records', '12000');
-  expect(ended.result.bench).toBe('replay');
-  const [node] = ended.result.metrics['nodes'] as { records: number }[];
-  // The log holds these and what the watched chats have caused; some of it is folded before the wipe is noticed.
-  expect(node?.records).toBeGreaterThan(11_000);
-  expect(brokenPromises(ended)).toEqual([]);
-});
-
-it('sends unconfirmed pushes again and again, beside BullMQ and undici alone', async () => {
-  const short = ['--subscriptions', '600', '--seconds', '2', '--repeats', '1'];
-  const ended = await bench('run', 'resend', ...short);
-  expect(ended.result).toMatchObject({
-    bench: 'resend',
-    metrics: {
-      flexpush: { postsPerS: { median: expect.any(Number) }, cpuUsPerPost: expect.any(Object) },
-      bullmq: { postsPerS: { median: expect.any(Number) }, failed: 0 },
-    },
-    ratios: { 'of bullmq': expect.any(Number), 'of undici': expect.any(Number) },
+it('checks a bench in its short form', async () => {
+  const { result, stderr, code } = await bench('check', 'publish');
+  expect(result).toMatchObject({
+    benches: [
+      {
+        bench: 'publish',
+        bars: [
+          { name: 'of publish + consume', kind: 'ratio', bar: 0.5, limit: 0.25 },
+          { name: 'lost', kind: 'promise', value: 0, ok: true },
+        ],
+      },
+    ],
   });
-  expect(ended.result.bars.map(({ name }) => name)).toContain('lost (at most)');
-  expect(brokenPromises(ended)).toEqual([]);
+  // How fast it is depends on what else the machine does.
+  expect(code).toBe(result['verdict'] === 'pass' ? 0 : 1);
+  expect(stderr).toContain('publish (1 of 1)');
 });
 
-it('fires timers beside pending ones, none early and none lost', async () => {
-  const short = [
-    '--pending',
-    '5000',
-    '--rate',
-    '300',
-    '--seconds',
-    '1',
-    '--at-once',
-    '2000',
-    '--repeats',
-    '2',
-  ];
-  const ended = await bench('run', 'timers', ...short);
-  const figures = {
-    flexpush: { p99Ms: { median: expect.any(Number) }, perS: { median: expect.any(Number) } },
-    bullmq: { p99Ms: { median: expect.any(Number) }, perS: { median: expect.any(Number) } },
-  };
-  expect(ended.result).toMatchObject({
-    bench: 'timers',
-    metrics: { bytes: { perTimer: expect.any(Number) }, paced: [figures], atOnce: figures },
-    ratios: { 'of bullmq': expect.any(Number), 'bytes of bullmq': expect.any(Number) },
-  });
-  expect(ended.result.bars.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(['early (at most)', 'lost (at most)']),
-  );
-  expect(brokenPromises(ended)).toEqual([]);
+it('keeps results with their commit and machine, one file each', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'fp-bench-'));
+  try {
+    const short = ['publish', '--seconds', '1', '--repeats', '1', '--sessions', '50', '--save', dir];
+    const { result } = await bench('run', ...short);
+    await bench('run', ...short);
+    const files = readdirSync(dir).sort();
+    expect(files).toHaveLength(2);
+    expect(files[0]).toMatch(/^publish-\d{4}-\d{2}-\d{2}-[0-9a-z]+-2\.json$/);
+    expect(files[1]).toMatch(/^publish-\d{4}-\d{2}-\d{2}-[0-9a-z]+\.json$/);
+    const saved = savedResultSchema.parse(read(dir, files[1] ?? ''));
+    expect(saved).toMatchObject({
+      ...result,
+      command: expect.stringContaining('bench run publish --seconds 1'),
+    });
+    expect(saved.machine).toMatchObject({
+      node: process.versions.node,
+      redis: expect.stringMatching(/^\d+\.\d+/),
+      nats: expect.stringMatching(/^\d+\.\d+/),
+    });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+it('has kept results in this shape only', () => {
+  const files = readdirSync(resultsDir).filter((file) => file !== 'README.md');
+  for (const file of files) {
+    const { bench: name, date, commit } = savedResultSchema.parse(read(resultsDir, file));
+    expect(file.startsWith(`${name}-${date.slice(0, 10)}-${commit.id}`)).toBe(true);
+  }
 });

@@ -15,6 +15,8 @@ import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
 
 export interface E2eSettings extends RoundsSettings {
+  /** Of each system, before the first round. */
+  readonly warmUpSeconds: number;
   readonly sessions: number;
   readonly inFlight: number;
   readonly peers: boolean;
@@ -23,7 +25,6 @@ export interface E2eSettings extends RoundsSettings {
 
 type Name = 'flexpush' | 'bullmq' | 'restate';
 
-const WARM_UP_S = 3;
 const P99_MAX_MS = 250;
 const LOW_RATE_PER_S = 200;
 const LOW_P50_BAR_MS = 6;
@@ -110,10 +111,10 @@ interface Figures {
 }
 
 async function measure(loads: Record<Name, ReliableLoad>, settings: E2eSettings): Promise<BenchResult> {
-  const { seconds, inFlight } = settings;
+  const { seconds, warmUpSeconds, inFlight } = settings;
   for (const [name, load] of Object.entries(loads)) {
     printProgress(`${name}: warming up`);
-    await load.closedLoop({ seconds: WARM_UP_S, inFlight });
+    await load.closedLoop({ seconds: warmUpSeconds, inFlight });
   }
   const { flexpush } = loads;
   const fromUs = monotonicUs();

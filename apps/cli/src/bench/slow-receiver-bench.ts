@@ -11,6 +11,8 @@ import { percentile, round, spread } from './statistics';
 export interface SlowReceiverSettings extends RoundsSettings {
   readonly destinations: number;
   readonly devices: number;
+  /** What the slow destination takes. */
+  readonly slowMs: number;
 }
 
 interface Phase {
@@ -22,7 +24,6 @@ interface Phase {
 type Variant = 'all-fast' | 'one-slow' | 'one-refusing';
 
 const RECEIVER_MS = 5;
-const SLOW_MS = 30_000;
 const WARM_UP_MS = 2_000;
 const RATE_BAR = 0.95;
 const P99_BAR = 1.05;
@@ -33,7 +34,11 @@ export async function runSlowReceiver(settings: SlowReceiverSettings): Promise<B
     delayMs: RECEIVER_MS,
     ports: settings.destinations,
   } satisfies ReceiverSettings);
-  const slow = await BenchProcess.start('receiver', { delayMs: SLOW_MS } satisfies ReceiverSettings, 'slow');
+  const slow = await BenchProcess.start(
+    'receiver',
+    { delayMs: settings.slowMs } satisfies ReceiverSettings,
+    'slow',
+  );
   try {
     const urls = await fast.ask<string[]>('urls');
     const others = {
@@ -130,7 +135,7 @@ function toResult(figures: Record<Variant, Phase[]>, settings: SlowReceiverSetti
     'slow-receiver',
     bars,
     {
-      settings: { ...settings, receiverMs: RECEIVER_MS, slowMs: SLOW_MS },
+      settings: { ...settings, receiverMs: RECEIVER_MS },
       'all-fast': shown('all-fast'),
       'one-slow': shown('one-slow'),
       'one-refusing': shown('one-refusing'),
