@@ -4,6 +4,7 @@ import { connectRedis, keys } from '@flexpush/redis-store';
 import type { Stack } from '@flexpush/stack';
 import { CUSTOMER, LogFill } from './log-fill';
 import { idsLikeReal } from './timer-shapes';
+import { until } from './wait';
 
 type Redis = ReturnType<typeof connectRedis>;
 
@@ -22,8 +23,7 @@ const LEAD_MIN_MS = 1_500;
 const ARM_US = 20;
 const ARM_TRIES_MAX = 5;
 const MEMBERS_PER_WRITE = 1_000;
-const LOOK_MS = 25;
-const PATIENCE_MS = 120_000;
+const LOOKS = { lookMs: 25, maxMs: 120_000 };
 
 /**
  * Chats whose timers are due when the bench wants it. What fires is the inactivity timer of a customer who polls, which is
@@ -129,11 +129,8 @@ export class ArmedChats {
     const set = await store.set('settings', TIMEOUT_OPTION, String(seconds));
     store.close();
     if (set.kind === 'refused') throw new Error(set.reason);
-    const endMs = performance.now() + PATIENCE_MS;
-    while (!(await this.allFoldWith(seconds))) {
-      if (performance.now() > endMs) throw new Error('the shards do not fold with the new option');
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
+    const isSo = () => this.allFoldWith(seconds);
+    await until(isSo, 'the shards do not fold with the new option', LOOKS);
   }
 
   private async allFoldWith(seconds: number): Promise<boolean> {

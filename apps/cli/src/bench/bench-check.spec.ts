@@ -30,6 +30,7 @@ it.each([
   { name: 'a ratio that is no number', bar: atLeast(RATE, NaN, 1), ok: false },
   { name: 'a promise that holds', bar: atMost('lost', 0, 0), ok: true },
   { name: 'a broken promise', bar: atMost('lost', 1, 0), ok: false },
+  { name: 'a promise, which has no slack', bar: atMost('duplicated', 2, 1), ok: false },
   { name: 'requests that were refused', bar: atMost('failed', 1, 0), ok: false },
   { name: 'an absolute figure, however bad', bar: atMost('p99 ms', 90_000, 25), ok: true },
 ])('$name: ok is $ok', async ({ bar, ok }) => {

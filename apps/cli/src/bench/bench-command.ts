@@ -42,7 +42,7 @@ const e2e: Bench<E2eSettings> = {
 const deliver: Bench<DeliverSettings> = {
   name: 'deliver',
   measures: 'POSTs per second of one gms-node, against one at a time and against undici alone',
-  short: '--seconds 2 --repeats 1 --devices 500',
+  short: '--seconds 1 --repeats 3 --devices 1000',
   withOptions: (command) =>
     withRounds(command)
       .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 2_000)
@@ -53,7 +53,7 @@ const deliver: Bench<DeliverSettings> = {
 const publish: Bench<PublishSettings> = {
   name: 'publish',
   measures: 'published -> folded and committed, no subscriptions, against publish and consume alone',
-  short: '--seconds 2 --repeats 1 --sessions 500',
+  short: '--seconds 1 --repeats 3 --sessions 500',
   withOptions: (command) =>
     withRounds(command)
       .option('--sessions <n>', 'open chats', parseCount, 2_000)
@@ -64,7 +64,7 @@ const publish: Bench<PublishSettings> = {
 const rest: Bench<RestSettings> = {
   name: 'rest',
   measures: 'requests through chat-api, the log and back, against Fastify with one NATS request',
-  short: '--seconds 2 --repeats 1 --sessions 300',
+  short: '--seconds 1 --repeats 3 --sessions 300',
   withOptions: (command) =>
     withRounds(command)
       .option('--sessions <n>', 'open chats', parseCount, 2_000)
@@ -139,14 +139,18 @@ const idle: Bench<IdleSettings> = {
 
 const takeover: Bench<TakeoverSettings> = {
   name: 'takeover',
-  measures: 'a session-actor lost under load -> first push of a session that it owned; backlog gone',
-  short: '--sessions 100 --rate 50 --runs 2',
+  measures:
+    'a session-actor lost under load -> first push of a session that it owned; against Restate killed',
+  short: '--sessions 100 --rate 50 --runs 2 --peer-runs 1 --peer-rate 50',
   withOptions: (command) =>
     command
       .option('--sessions <n>', 'open chats', parseCount, 5_000)
       .option('--rate <r>', 'events per second', parseCount, 500)
       .option('--runs <n>', 'how often one is lost', parseCount, 20)
-      .addOption(new Option('--loss <how>', 'how it is lost').choices(losses).default('kill')),
+      .addOption(new Option('--loss <how>', 'how it is lost').choices(losses).default('kill'))
+      .option('--peer-runs <n>', 'how often Restate is killed', parseCount, 5)
+      .option('--peer-rate <r>', 'events per second of Restate', parseCount, 200)
+      .option('--no-peers', 'this product alone'),
   run: runTakeover,
 };
 

@@ -102,7 +102,8 @@ export function rowsOf(one: CheckedBench): string[][] {
     rows.push([one.bench, one.error, '-', '-', '-', `${paint('red', 'FAILED')}${twice}`]);
   // It has no ratio; what it counts for correctness is as it must be.
   const kept = one.bars.map(({ name }) => name).join(', ');
-  if (rows.length === 0) rows.push([one.bench, kept === '' ? 'runs to its end' : kept, '0', '-', '-', 'ok']);
+  if (rows.length === 0)
+    rows.push([one.bench, kept === '' ? 'runs to its end' : kept, kept === '' ? '-' : '0', '-', '-', 'ok']);
   return rows;
 }
 

@@ -2,38 +2,43 @@ import { connectBus, openOptionStore, type NatsBus } from '@flexpush/nats-bus';
 import type { Stack } from '@flexpush/stack';
 import { withOwnStack } from '../own-stack';
 import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
-import { BenchProcess } from './bench-process';
-import { CpuMeter, processesOf } from './cpu';
+import type { BenchProcess } from './bench-process';
+import {
+  BARE_BAR,
+  CONNECTIONS,
+  countPosts,
+  shownPosts,
+  withBareSender,
+  withReceiver,
+  type PostPhase,
+} from './counted-posts';
+import { processesOf } from './cpu';
 import { firstGmsNode, JobSource } from './job-source';
 import { alternate, ratio, type RoundsSettings } from './rounds';
-import { round, spread } from './statistics';
-import type { BareSenderSettings } from './processes/bare-sender';
-import type { ReceiverSettings } from './processes/receiver';
+import { sleep } from './wait';
 
 export interface DeliverSettings extends RoundsSettings {
   readonly devices: number;
   readonly receiverMs: number;
 }
 
-interface Phase {
-  postsPerS: number;
-  cpuUsPerPost: Record<string, number>;
+type Variant = 'parallel' | 'sequential' | 'undici';
+type Phase = PostPhase & { readonly outcomes?: Record<string, number> };
+
+interface Parts {
+  readonly stack: Stack;
+  readonly bus: NatsBus;
+  readonly receiver: BenchProcess;
+  readonly bare: BenchProcess;
 }
 
-/** As FLEXPUSH_GMS_CONNECTIONS_MAX by default. */
-const CONNECTIONS = 128;
 const SEQUENTIAL_BAR = 60;
-const BARE_BAR = 0.5;
 const WARM_UP_MS = 1_000;
 
 /** One gms-node and a receiver that takes its time: POSTs per second, against one at a time and against undici alone. */
 export async function runDeliver(settings: DeliverSettings): Promise<BenchResult> {
-  const receiver = await BenchProcess.start('receiver', {
-    delayMs: settings.receiverMs,
-  } satisfies ReceiverSettings);
-  try {
-    const url = await receiver.ask<string>('url');
-    return await withOwnStack(
+  return withReceiver(settings.receiverMs, (receiver, url) =>
+    withOwnStack(
       {
         stack: {
           logLevel: 'warn',
@@ -44,62 +49,44 @@ export async function runDeliver(settings: DeliverSettings): Promise<BenchResult
           ['push', 'customhttp.url', url],
         ],
       },
-      (stack) => measure(stack, receiver, { ...settings, url }),
-    );
-  } finally {
-    await receiver.stop();
-  }
+      (stack) =>
+        withBareSender(url, async (bare) => {
+          const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-bench' });
+          try {
+            return await measure({ stack, bus, receiver, bare }, settings);
+          } finally {
+            await bus.close();
+          }
+        }),
+    ),
+  );
 }
 
-async function measure(
-  stack: Stack,
-  receiver: BenchProcess,
-  settings: DeliverSettings & { url: string },
-): Promise<BenchResult> {
-  const { url, seconds } = settings;
-  const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-bench' });
-  const bare = await BenchProcess.start('bare-sender', {
-    url,
-    connections: CONNECTIONS,
-  } satisfies BareSenderSettings);
-  const lap = async (run: (durationMs: number) => Promise<unknown>): Promise<Phase> => {
+async function measure(parts: Parts, settings: DeliverSettings): Promise<BenchResult> {
+  const { stack, bus, receiver, bare } = parts;
+  const lap = async (run: (durationMs: number) => Promise<unknown>): Promise<PostPhase> => {
     await run(WARM_UP_MS);
-    const before = await receiver.ask<number>('received');
-    const meter = new CpuMeter([...processesOf(stack), bare, receiver]);
-    const startedMs = performance.now();
-    await run(seconds * 1000);
-    const posts = (await receiver.ask<number>('received')) - before;
-    return {
-      postsPerS: round(posts / ((performance.now() - startedMs) / 1000), 0),
-      cpuUsPerPost: meter.perItemUs(posts),
-    };
+    const lapMs = settings.seconds * 1_000;
+    return countPosts(receiver, [...processesOf(stack), bare], () => run(lapMs));
   };
-  try {
-    const nodeId = await firstGmsNode(bus);
-    const product = (mode: 'parallel' | 'sequential') => async () => {
-      await setDeliveryMode(bus, mode);
-      const source = new JobSource(bus, nodeId, settings.devices);
-      source.start();
-      const phase = await lap((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
-      await source.stop();
-      return { ...phase, outcomes: source.outcomes };
-    };
-    const figures = await alternate<
-      Phase & { outcomes?: Record<string, number> },
-      'parallel' | 'sequential' | 'undici'
-    >(
-      {
-        parallel: product('parallel'),
-        undici: () => lap((ms) => bare.ask('run', ms)),
-        sequential: product('sequential'),
-      },
-      settings,
-    );
-    return toResult(figures, settings);
-  } finally {
-    await bare.stop();
-    await bus.close();
-  }
+  const nodeId = await firstGmsNode(bus);
+  const product = (mode: 'parallel' | 'sequential') => async () => {
+    await setDeliveryMode(bus, mode);
+    const source = new JobSource(bus, nodeId, settings.devices);
+    source.start();
+    const phase = await lap(sleep);
+    await source.stop();
+    return { ...phase, outcomes: source.outcomes };
+  };
+  const figures = await alternate<Phase, Variant>(
+    {
+      parallel: product('parallel'),
+      undici: () => lap((ms) => bare.ask('run', ms)),
+      sequential: product('sequential'),
+    },
+    settings,
+  );
+  return toResult(figures, settings);
 }
 
 async function setDeliveryMode(bus: NatsBus, mode: string): Promise<void> {
@@ -109,13 +96,8 @@ async function setDeliveryMode(bus: NatsBus, mode: string): Promise<void> {
   if (set.kind === 'refused') throw new Error(set.reason);
 }
 
-type Figures = Record<
-  'parallel' | 'sequential' | 'undici',
-  (Phase & { outcomes?: Record<string, number> })[]
->;
-
-function toResult(figures: Figures, settings: DeliverSettings): BenchResult {
-  const rates = (name: keyof Figures) => figures[name].map(({ postsPerS }) => postsPerS);
+function toResult(figures: Record<Variant, Phase[]>, settings: DeliverSettings): BenchResult {
+  const rates = (name: Variant) => figures[name].map(({ postsPerS }) => postsPerS);
   const ratios = {
     'of sequential': ratio(rates('parallel'), rates('sequential')),
     'of undici': ratio(rates('parallel'), rates('undici')),
@@ -126,19 +108,15 @@ function toResult(figures: Figures, settings: DeliverSettings): BenchResult {
     atLeast('of undici', ratios['of undici'], BARE_BAR),
     atMost('failed', failed, 0),
   ];
-  const shown = (name: keyof Figures) => ({
-    postsPerS: spread(rates(name)),
-    cpuUsPerPost: figures[name].at(-1)?.cpuUsPerPost,
-  });
   const { devices, receiverMs, seconds, repeats } = settings;
   return toBenchResult(
     'deliver',
     bars,
     {
       settings: { devices, receiverMs, seconds, repeats, connections: CONNECTIONS },
-      parallel: shown('parallel'),
-      sequential: shown('sequential'),
-      undici: shown('undici'),
+      parallel: shownPosts(figures.parallel),
+      sequential: shownPosts(figures.sequential),
+      undici: shownPosts(figures.undici),
     },
     ratios,
   );

@@ -10,6 +10,7 @@ import { cpuMsOf, processesOf } from './cpu';
 import { LogFill } from './log-fill';
 import { untilQuiet } from './metrics';
 import { percentile, round } from './statistics';
+import { sleep } from './wait';
 
 export interface IdleSettings {
   readonly sessions: number;
@@ -63,7 +64,7 @@ async function measure(stack: Stack, { sessions, seconds }: IdleSettings): Promi
       if (asked.length < TRANSCRIPTS_ASKED) asked.push(...sessionIds.slice(0, TRANSCRIPTS_ASKED));
     }
     await untilQuiet(stack);
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    await sleep(SETTLE_MS);
     const bytesPerSession = ((await usedMemory(redis)) - emptyBytes) / sessions;
     const transcriptBytes = await meanTranscript(redis, asked, await waitForShardCount(bus));
     printProgress(`watching the services for ${seconds} s`);
@@ -95,7 +96,7 @@ async function meanTranscript(
 async function watch(stack: Stack, seconds: number): Promise<Record<string, Service>> {
   const processes = processesOf(stack).filter(({ pid }) => pid !== process.pid);
   const before = processes.map(({ pid }) => cpuMsOf(pid) ?? 0);
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+  await sleep(seconds * 1_000);
   return Object.fromEntries(
     processes.map(({ name, pid }, n) => [
       name,

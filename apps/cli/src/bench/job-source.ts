@@ -7,6 +7,7 @@ import {
   type TriggerJob,
 } from '@flexpush/contracts';
 import type { NatsBus } from '@flexpush/nats-bus';
+import { sleep } from './wait';
 
 const ACTOR_ID = 'bench-actor';
 /** None that the stack's own session-actor has. */
@@ -112,7 +113,7 @@ export class JobSource {
     if (answer.status === 'malformed') throw new Error(`gms-node refused the jobs: ${answer.reason}`);
     if (answer.status === 'accepted' && answer.oldTerms.length > 0) throw new Error('the term is old');
     if (answer.status === 'accepted') this.taken += jobs.length;
-    else await new Promise((resolve) => setTimeout(resolve, BUSY_PAUSE_MS));
+    else await sleep(BUSY_PAUSE_MS);
     return answer.status === 'accepted';
   }
 

@@ -1,5 +1,6 @@
 import type { Stack } from '@flexpush/stack';
 import { request } from 'undici';
+import { until } from './wait';
 
 /** What a bench reads of a session-actor. */
 export interface Counters {
@@ -10,17 +11,20 @@ export interface Counters {
 
 const LOOK_MS = 50;
 const QUIET_LOOKS = 4;
+/** A million chats that were opened need some minutes. */
+const QUIET_MAX_MS = 1_800_000;
 
 /** Resolves when everything in the log is folded and nothing is on its way, as often as it is looked at. */
 export async function untilQuiet(stack: Stack): Promise<void> {
   const actors = stack.servicesOf('session-actor');
-  for (let quiet = 0; quiet < QUIET_LOOKS;) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  let quiet = 0;
+  const isQuiet = async (): Promise<boolean> => {
     const counters = await Promise.all(actors.map(({ url }) => readCounters(url)));
-    quiet = counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0)
-      ? quiet + 1
-      : 0;
-  }
+    const isIdle = counters.every(({ logWaiting, unsettled }) => logWaiting === 0 && unsettled === 0);
+    quiet = isIdle ? quiet + 1 : 0;
+    return quiet >= QUIET_LOOKS;
+  };
+  await until(isQuiet, 'it does not become quiet', { lookMs: LOOK_MS, maxMs: QUIET_MAX_MS });
 }
 
 /** Throws when it does not answer. */

@@ -10,6 +10,7 @@ import { LogFill } from './log-fill';
 import { readCounters } from './metrics';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
+import { until } from './wait';
 import type { BareConsumerSettings } from './processes/bare-consumer';
 
 export interface PublishSettings extends RoundsSettings {
@@ -25,9 +26,8 @@ interface Phase {
 
 const BARE_STREAM = 'FLEXPUSH_BENCH';
 const BARE_BAR = 0.5;
-const LOOK_MS = 20;
 /** What was acknowledged is read within this time, or it is missing. */
-const READ_WITHIN_MS = 60_000;
+const READ_WITHIN = { lookMs: 20, maxMs: 60_000 };
 const WARM_UP_MS = 1_000;
 /** The event of the calm day: some 600 bytes as JSON. */
 const TEXT = 'How can I help you today? '.repeat(17);
@@ -130,12 +130,10 @@ async function publishFor(
 
 /** Returns how many never came. */
 async function untilRead(read: () => Promise<number>, wanted: number): Promise<number> {
-  const endMs = performance.now() + READ_WITHIN_MS;
-  let seen = await read();
-  while (seen < wanted && performance.now() < endMs) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    seen = await read();
-  }
+  let seen = 0;
+  const isRead = async () => (seen = await read()) >= wanted;
+  // What is missing then is counted.
+  await until(isRead, 'records are missing', READ_WITHIN).catch(() => undefined);
   return Math.max(0, wanted - seen);
 }
 

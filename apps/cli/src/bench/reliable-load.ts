@@ -1,6 +1,7 @@
 import { PushReceiver } from '../push-receiver';
 import { CpuMeter, type NamedProcess } from './cpu';
 import { percentile, round } from './statistics';
+import { sleep } from './wait';
 
 /**
  * A system that does the job of a reliable push: an event is stored, a notification is POSTed, and POSTed again later
@@ -25,6 +26,20 @@ export interface LoadPhase {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly cpuUsPerTrigger: Record<string, number>;
+}
+
+/** One event: when it was due (as `performance.now` counts), and how much later its notification came, if it did. */
+export interface Told {
+  readonly dueAtMs: number;
+  readonly latencyMs: number | undefined;
+}
+
+/** The open loop of a bench. */
+export interface OpenLoop {
+  readonly seconds: number;
+  readonly perSecond: number;
+  /** Gets each event when it is through. */
+  readonly onTold?: (told: Told) => void;
 }
 
 const PUSH_TIMEOUT_MS = 10_000;
@@ -63,17 +78,17 @@ export class ReliableLoad {
   }
 
   /** Events at a fixed rate, whatever comes back; latency counts from the moment at which each was due. */
-  async openLoop({ seconds, perSecond }: { seconds: number; perSecond: number }): Promise<LoadPhase> {
+  async openLoop({ seconds, perSecond, onTold }: OpenLoop): Promise<LoadPhase> {
     return this.measured(async (once) => {
       const startedMs = performance.now();
       const running: Promise<void>[] = [];
       for (let sent = 0; sent < seconds * perSecond;) {
         const due = Math.min(seconds * perSecond, ((performance.now() - startedMs) * perSecond) / 1000);
         for (; sent < due; sent++) running.push(once(startedMs + (sent * 1000) / perSecond));
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await sleep(1);
       }
       await Promise.all(running);
-    });
+    }, onTold);
   }
 
   async close(): Promise<void> {
@@ -83,6 +98,7 @@ export class ReliableLoad {
 
   private async measured(
     run: (once: (dueAtMs: number) => Promise<void>) => Promise<void>,
+    onTold?: (told: Told) => void,
   ): Promise<LoadPhase> {
     const latenciesMs: number[] = [];
     let lost = 0;
@@ -90,6 +106,7 @@ export class ReliableLoad {
     const startedMs = performance.now();
     await run(async (dueAtMs) => {
       const latencyMs = await this.once(dueAtMs);
+      onTold?.({ dueAtMs, latencyMs });
       if (latencyMs === undefined) lost++;
       else latenciesMs.push(latencyMs);
     });

@@ -4,15 +4,23 @@ import { withOwnStack } from '../own-stack';
 import { printProgress } from '../output';
 import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
 import { BenchProcess } from './bench-process';
-import { CpuMeter, processesOf } from './cpu';
+import {
+  BARE_BAR,
+  CONNECTIONS,
+  countPosts,
+  shownPosts,
+  withBareSender,
+  withReceiver,
+  type PostPhase,
+} from './counted-posts';
+import { processesOf } from './cpu';
 import { LogFill } from './log-fill';
 import { readCounters, readTimerCounters } from './metrics';
 import { withPeerRedis } from './peer-redis';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
-import type { BareSenderSettings } from './processes/bare-sender';
 import type { BullmqResendSettings } from './processes/bullmq-resend';
-import type { ReceiverSettings } from './processes/receiver';
+import { sleep, until } from './wait';
 
 export interface ResendSettings extends RoundsSettings {
   readonly subscriptions: number;
@@ -21,11 +29,9 @@ export interface ResendSettings extends RoundsSettings {
   readonly receiverMs: number;
 }
 
-interface Phase {
-  postsPerS: number;
+interface Phase extends PostPhase {
   /** Timers fired, for each push that was sent: above 1 what fires replaces what has not been sent yet. */
-  firesPerPost?: number;
-  cpuUsPerPost: Record<string, number>;
+  readonly firesPerPost?: number;
 }
 
 interface Parts {
@@ -38,33 +44,23 @@ interface Parts {
 
 type Variant = 'flexpush' | 'bullmq' | 'undici';
 
-/** As FLEXPUSH_GMS_CONNECTIONS_MAX by default; BullMQ's worker is as fast with 100 as with 300. */
-const CONNECTIONS = 128;
 const BULLMQ_BAR = 1.5;
-const BARE_BAR = 0.5;
 const PROVIDER = 'bench';
 const WARM_UP_MS = 2_000;
 /** An undici that runs a little longer than it is looked at. */
 const SLACK_MS = 500;
-const LOOK_MS = 50;
 /** Longer than a commit takes when everything is busy. */
 const QUIET_MS = 1_500;
 /** Each shard has claimed all that is due long before. */
 const FIRES_EACH = 3;
-/** Longer than anything here takes on the slowest machine. */
-const PATIENCE_MS = 180_000;
 
 /**
  * Nobody ever confirms, so that every subscription is always due: timer -> log -> fold -> commit -> POST -> next timer,
  * against BullMQ's worker doing the same, and against undici alone.
  */
 export async function runResend(settings: ResendSettings): Promise<BenchResult> {
-  const receiver = await BenchProcess.start('receiver', {
-    delayMs: settings.receiverMs,
-  } satisfies ReceiverSettings);
-  try {
-    const url = await receiver.ask<string>('url');
-    return await withOwnStack(
+  return withReceiver(settings.receiverMs, (receiver, url) =>
+    withOwnStack(
       {
         stack: { logLevel: 'warn', counts: { 'chat-api': 0 } },
         options: [
@@ -77,35 +73,36 @@ export async function runResend(settings: ResendSettings): Promise<BenchResult> 
           ['settings', 'flex-push-timeout', '1728000'],
         ],
       },
-      (stack) => withPeerRedis((peerRedis) => withSenders({ stack, peerRedis, receiver, url }, settings)),
-    );
-  } finally {
-    await receiver.stop();
-  }
+      (stack) =>
+        withPeerRedis((peerRedis) =>
+          withBareSender(url, (bare) =>
+            withBullmq({ url, peerRedis }, settings, (bullmq) =>
+              measure({ stack, peerRedis, receiver, bare, bullmq }, settings),
+            ),
+          ),
+        ),
+    ),
+  );
 }
 
-async function withSenders(
-  at: Pick<Parts, 'stack' | 'peerRedis' | 'receiver'> & { url: string },
+async function withBullmq<T>(
+  { url, peerRedis }: { url: string; peerRedis: RedisServer },
   settings: ResendSettings,
-): Promise<BenchResult> {
-  const { url, peerRedis } = at;
-  const bare = await BenchProcess.start('bare-sender', {
-    url,
-    connections: CONNECTIONS,
-  } satisfies BareSenderSettings);
+  task: (bullmq: BenchProcess) => Promise<T>,
+): Promise<T> {
   printProgress(`adding ${settings.subscriptions} jobs of BullMQ`);
   const bullmq = await BenchProcess.start('bullmq-resend', {
     redisPort: peerRedis.port,
     url,
     jobs: settings.subscriptions,
     resendDelayMs: settings.delay * 1_000,
+    // Its worker is as fast with 100 as with 300.
     concurrency: CONNECTIONS,
   } satisfies BullmqResendSettings);
   try {
-    return await measure({ ...at, bare, bullmq }, settings);
+    return await task(bullmq);
   } finally {
     await bullmq.stop();
-    await bare.stop();
   }
 }
 
@@ -145,24 +142,13 @@ async function lap(
   const atFirst = await received();
   await until(async () => (await received()) > atFirst, 'no POST comes');
   await sleep(WARM_UP_MS);
-  const before = await received();
   const firedBefore = await fired?.();
-  const meter = new CpuMeter([
-    ...processesOf(stack),
-    ...[bare, bullmq, receiver],
-    { name: 'bullmq-redis', pid: peerRedis.pid },
-  ]);
-  const startedMs = performance.now();
-  await sleep(lapMs);
-  const posts = (await received()) - before;
+  const processes = [...processesOf(stack), bare, bullmq, { name: 'bullmq-redis', pid: peerRedis.pid }];
+  const { posts, ...phase } = await countPosts(receiver, processes, () => sleep(lapMs));
   const firedAfter = await fired?.();
-  return {
-    postsPerS: round(posts / ((performance.now() - startedMs) / 1_000), 0),
-    cpuUsPerPost: meter.perItemUs(posts),
-    ...(firedBefore === undefined || firedAfter === undefined
-      ? {}
-      : { firesPerPost: round((firedAfter - firedBefore) / posts) }),
-  };
+  return firedBefore === undefined || firedAfter === undefined
+    ? phase
+    : { ...phase, firesPerPost: round((firedAfter - firedBefore) / posts) };
 }
 
 /** Resolves when each subscription has got its first push, and waits for a resend-timer. */
@@ -222,18 +208,6 @@ async function countLost(parts: Parts, subscriptions: number): Promise<number> {
   return subscriptions - (await receiver.ask<number>('devicesSeen'));
 }
 
-async function until(isSo: () => Promise<boolean>, problem: string): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS;
-  while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(problem);
-    await sleep(LOOK_MS);
-  }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
 function toResult(
   figures: Record<Variant, Phase[]>,
   { lost, bullmqFailed }: { lost: number; bullmqFailed: number },
@@ -244,10 +218,6 @@ function toResult(
     'of bullmq': ratio(rates('flexpush'), rates('bullmq')),
     'of undici': ratio(rates('flexpush'), rates('undici')),
   };
-  const shown = (name: Variant) => ({
-    postsPerS: spread(rates(name)),
-    cpuUsPerPost: figures[name].at(-1)?.cpuUsPerPost,
-  });
   return toBenchResult(
     'resend',
     [
@@ -258,11 +228,11 @@ function toResult(
     {
       settings: { ...settings, connections: CONNECTIONS },
       flexpush: {
-        ...shown('flexpush'),
+        ...shownPosts(figures.flexpush),
         firesPerPost: spread(figures.flexpush.map(({ firesPerPost }) => firesPerPost ?? Number.NaN)),
       },
-      bullmq: { ...shown('bullmq'), failed: bullmqFailed },
-      undici: shown('undici'),
+      bullmq: { ...shownPosts(figures.bullmq), failed: bullmqFailed },
+      undici: shownPosts(figures.undici),
     },
     ratios,
   );

@@ -7,6 +7,7 @@ import { firstGmsNode, JobSource } from './job-source';
 import type { ReceiverSettings } from './processes/receiver';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { percentile, round, spread } from './statistics';
+import { sleep } from './wait';
 
 export interface SlowReceiverSettings extends RoundsSettings {
   readonly destinations: number;
@@ -94,9 +95,9 @@ async function lap(at: { bus: NatsBus; nodeId: string }, settings: SlowReceiverS
   const { destinations, devices, seconds } = settings;
   const source = new JobSource(at.bus, at.nodeId, devices, (device) => nameOf(device % destinations));
   source.start();
-  await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+  await sleep(WARM_UP_MS);
   source.latencies.length = 0;
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+  await sleep(seconds * 1_000);
   const latenciesMs = source.latencies.flatMap(({ device, ms }) => (device % destinations === 0 ? [] : [ms]));
   await source.stop();
   return {

@@ -4,8 +4,9 @@ import type { DrillHistory, Fault } from '../drill/history';
 import { backlogsAfter, takeoverAfter, type Takeover } from '../drill/judge-takeover';
 import type { OwnTarget } from '../drill/own-target';
 import type { DrillResult } from '../drill/run-drill';
-import { atMost, toBenchResult, type BenchResult } from './bench-result';
+import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
 import { machine, runBenchDrill } from './bench-drill';
+import { loseRestate, type RestateLosses } from './restate-losses';
 import { percentile, round, spread } from './statistics';
 
 /** How the owner is lost: SIGKILL, SIGSTOP and SIGCONT, or a cut to NATS and Redis. */
@@ -17,6 +18,11 @@ export interface TakeoverSettings {
   readonly rate: number;
   readonly runs: number;
   readonly loss: Loss;
+  /** Whether Restate is killed too, to be compared with; only for `kill`. */
+  readonly peers: boolean;
+  readonly peerRuns: number;
+  /** Events per second of Restate, which keeps up with fewer. */
+  readonly peerRate: number;
 }
 
 export interface TakeoverRun extends Takeover {
@@ -27,6 +33,9 @@ export interface TakeoverRun extends Takeover {
 
 /** Death shows at once; silence has to last before it counts. */
 const GAP_BARS_MS: Record<Loss, number> = { kill: 1_000, freeze: 3_000, cut: 3_000 };
+/** How many times longer Restate leaves its customers without a push. */
+const OF_RESTATE = 'of restate';
+const RESTATE_BAR = 1;
 const AWAY_MS = 4_000;
 const WARM_UP_MS = 5_000;
 const SETTLED_LOOK_MS = 100;
@@ -58,7 +67,11 @@ export async function runTakeover(settings: TakeoverSettings): Promise<BenchResu
       }
     },
   });
-  return toResult(settings, { history, result, loadBefore });
+  const restate =
+    settings.peers && loss === 'kill'
+      ? await loseRestate({ sessions, ratePerS: settings.peerRate, runs: settings.peerRuns })
+      : undefined;
+  return toResult(settings, { history, result, loadBefore, restate });
 }
 
 async function lose(loss: Loss, context: DrillContext): Promise<void> {
@@ -104,11 +117,15 @@ export function takeoverRuns(history: DrillHistory): TakeoverRun[] {
   });
 }
 
-function toResult(
-  settings: TakeoverSettings,
-  ran: { history: DrillHistory; result: DrillResult; loadBefore: ReturnType<typeof machine> },
-): BenchResult {
-  const { history, result, loadBefore } = ran;
+interface Ran {
+  readonly history: DrillHistory;
+  readonly result: DrillResult;
+  readonly loadBefore: ReturnType<typeof machine>;
+  readonly restate: RestateLosses | undefined;
+}
+
+function toResult(settings: TakeoverSettings, ran: Ran): BenchResult {
+  const { history, result, loadBefore, restate } = ran;
   const runs = takeoverRuns(history);
   const figures = (of: (run: TakeoverRun) => number) => {
     const values = runs.map(of);
@@ -117,17 +134,21 @@ function toResult(
   const gap = figures(({ firstMs }) => firstMs);
   // A run without a push would otherwise not be missed.
   const isWhole = runs.length === settings.runs;
+  const ratios: Record<string, number> = restate
+    ? { [OF_RESTATE]: isWhole ? round(restate.gapMs.median / gap.median) : Number.NaN }
+    : {};
   const bars = [
     atMost(
       `p99 ms from the loss to the first push of an affected session`,
       isWhole ? gap.p99 : null,
       GAP_BARS_MS[settings.loss],
     ),
+    ...Object.entries(ratios).map(([name, value]) => atLeast(name, value, RESTATE_BAR)),
     ...result.limits.flatMap(({ name, value, limit }) =>
       limit === null ? [] : [atMost(name, value, limit)],
     ),
   ];
-  return toBenchResult('takeover', bars, {
+  const metrics = {
     ...settings,
     machine: { ...loadBefore, loadAverage1MinAfter: machine().loadAverage1Min },
     published: result.published,
@@ -136,6 +157,8 @@ function toResult(
     lastShardMs: figures(({ shardMaxMs }) => shardMaxMs),
     backlogGoneMs: figures(({ backlogMs }) => backlogMs),
     latenessP50Ms: result.latenessP50Ms,
+    ...(restate === undefined ? {} : { restate }),
     each: runs,
-  });
+  };
+  return toBenchResult('takeover', bars, metrics, ratios);
 }

@@ -11,6 +11,7 @@ import { readTimerCounters } from './metrics';
 import { withPeerRedis } from './peer-redis';
 import { alternate, ratio, type RoundsSettings } from './rounds';
 import { round, spread } from './statistics';
+import { sleep, until } from './wait';
 import type { BullmqTimersSettings, FiredJobs, ScheduleSettings } from './processes/bullmq-timers';
 
 export interface TimersSettings extends RoundsSettings {
@@ -64,8 +65,7 @@ const BULLMQ_CONCURRENCY = 100;
 const WARM_UP_S = 2;
 /** The share of what is due at once that is not judged. */
 const WARM_UP_SHARE = 0.2;
-const LOOK_MS = 25;
-const PATIENCE_MS = 120_000;
+const LOOKS = { lookMs: 25, maxMs: 120_000 };
 
 /** How late timers fire, what they cost, and how many can fire and be folded per second, against BullMQ's delayed jobs. */
 export async function runTimers(settings: TimersSettings): Promise<BenchResult> {
@@ -166,7 +166,7 @@ async function lapOfProduct(parts: Parts, schedule: ScheduleSettings): Promise<L
   try {
     const { url } = timer;
     const isReady = async () => (await readTimerCounters(url)).shardsOwned === chats.shardCount;
-    await until(isReady, 'no timer is claimed');
+    await until(isReady, 'no timer is claimed', LOOKS);
     const fromSeq = await nextSeq(bus);
     const { armed, firstDueAtMs } = await chats.arm(count, spreadMs);
     const judgedFromMs = firstDueAtMs + (spreadMs * warmUp) / count;
@@ -212,27 +212,15 @@ async function meter(
   let atFirst = await done();
   // What is due at once is warm when the first of it are done.
   const isWarm = async () => spreadMs > 0 || (atFirst = await done()) >= warmUp;
-  await until(isWarm, 'no timer fires');
+  await until(isWarm, 'no timer fires', LOOKS);
   const cpu = new CpuMeter(processes);
   const startedMs = performance.now();
-  await until(async () => (await done()) >= count, 'timers are not folded').catch(() => undefined);
+  await until(async () => (await done()) >= count, 'timers are not folded', LOOKS).catch(() => undefined);
   const items = (await done()) - atFirst;
   return {
     perS: round(items / ((performance.now() - startedMs) / 1_000), 0),
     cpuUsPerTimer: cpu.perItemUs(items),
   };
-}
-
-async function until(isSo: () => Promise<boolean>, problem: string): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS;
-  while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(problem);
-    await sleep(LOOK_MS);
-  }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 }
 
 function toResult(

@@ -66,7 +66,7 @@ function firstPushOfNewEvent(session: SessionHistory, faultAtMs: number): number
 }
 
 /** A push that is later than this was held up. */
-const LATE_MS = 250;
+export const LATE_MS = 250;
 
 /**
  * For each fault, in their order: from it until the last push that it held up, before the next fault. 0 when none was

@@ -1,6 +1,7 @@
 import { Queue, Worker } from 'bullmq';
 import { percentile, round } from '../statistics';
 import { idsLikeReal } from '../timer-shapes';
+import { until } from '../wait';
 import { serve } from './serve';
 import { triggerBody } from './trigger-body';
 
@@ -47,7 +48,6 @@ const FAR_MS = 86_400_000;
 const LEAD_FACTOR = 1.5;
 const LEAD_MIN_MS = 2_000;
 const SCHEDULE_TRIES_MAX = 4;
-const LOOK_MS = 50;
 
 /** Timers of BullMQ: delayed jobs whose worker does nothing but note when it got them. */
 serve<BullmqTimersSettings>(async ({ redisPort, concurrency }) => {
@@ -124,8 +124,9 @@ serve<BullmqTimersSettings>(async ({ redisPort, concurrency }) => {
         await add(count, (n) => firstDueAtMs + Math.floor((n * spreadMs) / count));
         if (Date.now() < firstDueAtMs) return firstDueAtMs;
         // The first ones would be late by no fault of the worker: it gets rid of them, and all begins anew.
+        const allFired = () => Promise.resolve((lap?.fired ?? 0) >= count);
         await worker.resume();
-        while (lap.fired < count) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        await until(allFired, 'jobs are not fired');
         await worker.pause();
       }
       throw new Error('the jobs could not be added in time');
