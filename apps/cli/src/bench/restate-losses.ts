@@ -1,5 +1,6 @@
 import { LATE_MS } from '../drill/judge-takeover';
 import { printProgress } from '../output';
+import { watchStopSignals } from '../up-signals';
 import { ReliableLoad, type LoadPhase, type ReliableSystem, type Told } from './reliable-load';
 import { RestateSystem } from './restate-system';
 import { round, spread } from './statistics';
@@ -31,6 +32,7 @@ export interface RestateLosses extends RestateLossSettings {
   readonly each: readonly RestateLoss[];
 }
 
+const INTERRUPTED_CODE = 130;
 const WARM_UP_S = 5;
 const BEFORE_S = 1;
 /** How long it is away: as a supervisor would start it again. */
@@ -45,10 +47,26 @@ const PATIENCE_MS = 60_000;
  * is one node, so every chat is affected. Whoever publishes tries again until it is taken, as soon as it is well again.
  */
 export async function loseRestate(settings: RestateLossSettings): Promise<RestateLosses> {
+  let restate: PatientRestate | undefined;
+  const exit = () => process.exit(INTERRUPTED_CODE);
+  const signals = watchStopSignals(exit);
+  void signals.requested.then(() => restate?.close()).then(exit, exit);
+  try {
+    restate = new PatientRestate(await RestateSystem.start());
+    return await loseAgainAndAgain(restate, settings);
+  } finally {
+    signals.dispose();
+    await restate?.close();
+  }
+}
+
+async function loseAgainAndAgain(
+  restate: PatientRestate,
+  settings: RestateLossSettings,
+): Promise<RestateLosses> {
   const { sessions, ratePerS, runs } = settings;
-  const restate = new PatientRestate(await RestateSystem.start());
   printProgress(`restate: opening ${sessions} chats`);
-  const load = await openLoad(restate, sessions);
+  const load = await ReliableLoad.open(restate, sessions);
   try {
     printProgress('restate: warming up');
     const calm = await load.openLoop({ seconds: WARM_UP_S, perSecond: ratePerS });
@@ -60,16 +78,6 @@ export async function loseRestate(settings: RestateLossSettings): Promise<Restat
     return summaryOf(settings, calm, each);
   } finally {
     await load.close();
-  }
-}
-
-/** A system whose chats could not be opened is closed. */
-async function openLoad(restate: PatientRestate, sessions: number): Promise<ReliableLoad> {
-  try {
-    return await ReliableLoad.open(restate, sessions);
-  } catch (error) {
-    await restate.close();
-    throw error;
   }
 }
 
@@ -132,6 +140,7 @@ function summaryOf(
 class PatientRestate implements ReliableSystem {
   private up: Promise<void> = Promise.resolve();
   private events = 0;
+  private closed: Promise<void> | undefined;
 
   constructor(private readonly restate: RestateSystem) {}
 
@@ -163,8 +172,10 @@ class PatientRestate implements ReliableSystem {
     await this.up;
   }
 
+  /** The load closes it too. */
   close(): Promise<void> {
-    return this.restate.close();
+    this.closed ??= this.restate.close();
+    return this.closed;
   }
 
   /** Everybody waits until it is well instead of asking meanwhile, which would take its time from it. */
