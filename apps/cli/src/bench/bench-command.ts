@@ -28,7 +28,7 @@ interface Bench<Settings> {
 const e2e: Bench<E2eSettings> = {
   name: 'e2e',
   measures: 'published -> reliable notification received and confirmed, against BullMQ and Restate',
-  short: '--seconds 2 --repeats 1 --sessions 1500 --warm-up-seconds 5',
+  short: '--seconds 2 --repeats 3 --sessions 1500 --warm-up-seconds 5',
   withOptions: (command) =>
     withRounds(command, { seconds: 30, repeats: 3 })
       .option('--warm-up-seconds <s>', 'load before the first measurement, per system', parseCount, 20)
@@ -75,7 +75,7 @@ const rest: Bench<RestSettings> = {
 const resend: Bench<ResendSettings> = {
   name: 'resend',
   measures: 'unconfirmed pushes, always due, sent again and again: against BullMQ and undici alone',
-  short: '--seconds 2 --repeats 1 --subscriptions 10000',
+  short: '--seconds 1 --repeats 3 --subscriptions 10000',
   withOptions: (command) =>
     withRounds(command)
       .option('--subscriptions <n>', 'subscriptions that nobody confirms', parseCount, 40_000)
