@@ -93,3 +93,10 @@ it('fails when there is no result, and says why', async () => {
   expect(summaryOf(checked)).toContain('no redis-server');
   expect(rowsOf(checked)).toHaveLength(1);
 });
+
+it('shows a bench without ratios in one row', async () => {
+  const promising = await checkBench(bench, runs(measured(atMost('lost', 0, 0), atMost('p99 ms', 9, 5))).run);
+  expect(rowsOf(promising)).toEqual([['tried', 'lost', '0', '-', '-', 'ok']]);
+  const absolute = await checkBench(bench, runs(measured(atMost('p99 ms', 9, 5))).run);
+  expect(rowsOf(absolute)).toEqual([['tried', 'runs to its end', '-', '-', '-', 'ok']]);
+});

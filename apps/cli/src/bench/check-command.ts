@@ -100,11 +100,14 @@ export function rowsOf(one: CheckedBench): string[][] {
   ]);
   if (one.error !== undefined)
     rows.push([one.bench, one.error, '-', '-', '-', `${paint('red', 'FAILED')}${twice}`]);
-  // It has no ratio; what it counts for correctness is as it must be.
+  if (rows.length > 0) return rows;
+  // It has no ratio, and what it counts for correctness is as it must be.
   const kept = one.bars.map(({ name }) => name).join(', ');
-  if (rows.length === 0)
-    rows.push([one.bench, kept === '' ? 'runs to its end' : kept, kept === '' ? '-' : '0', '-', '-', 'ok']);
-  return rows;
+  return [
+    kept === ''
+      ? [one.bench, 'runs to its end', '-', '-', '-', 'ok']
+      : [one.bench, kept, '0', '-', '-', 'ok'],
+  ];
 }
 
 function beyond(wanted: CheckedBar['wanted']): string {
