@@ -26,7 +26,8 @@ export function sendAnswer(reply: FastifyReply, answer: Answer): void {
       .send(content.stream);
     return;
   }
-  void reply.code(answer.status).type('application/json; charset=utf-8').send(answer.body);
+  // As a text it needs none of Fastify's serializers.
+  void reply.code(answer.status).type('application/json; charset=utf-8').send(JSON.stringify(answer.body));
 }
 
 const EXTENDED_VALUE_CHARACTER = /[A-Za-z0-9!#$&+.^_`|~-]/;

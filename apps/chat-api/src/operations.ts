@@ -63,6 +63,14 @@ function operation(
 /** Required fields are there when a record is made. */
 const text = (values: FieldValues, name: string) => values.texts[name] ?? '';
 
+function withPosition<R extends { transcriptPosition?: number | undefined }>(
+  record: R,
+  { transcriptPosition }: FieldValues['positions'],
+): R {
+  if (transcriptPosition !== undefined) record.transcriptPosition = transcriptPosition;
+  return record;
+}
+
 /** The operations on a chat, by the part of the path behind the chat id (CONTRACT 1.2); files have some more. */
 export const operations: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   [
@@ -79,15 +87,15 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
         },
         positionField('From there the reply carries the transcript.'),
       ],
-      (envelope, { texts, positions }) => ({
-        ...envelope,
-        type: 'request.send',
-        text: texts['message'] ?? '',
-        ...(texts['messageType'] === undefined ? {} : { messageType: texts['messageType'] }),
-        ...(positions['transcriptPosition'] === undefined
-          ? {}
-          : { transcriptPosition: positions['transcriptPosition'] }),
-      }),
+      (envelope, { texts, positions }) => {
+        const record: RecordOf<'request.send'> = {
+          ...envelope,
+          type: 'request.send',
+          text: texts['message'] ?? '',
+        };
+        if (texts['messageType'] !== undefined) record.messageType = texts['messageType'];
+        return withPosition(record, positions);
+      },
     ),
   ],
   [
@@ -98,15 +106,12 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
         positionField('Index of the first event wanted; all of them by default.'),
         messageField('Typing preview; empty says that the input is empty.'),
       ],
-      (envelope, { texts, positions }, fields) => ({
-        ...envelope,
-        type: 'request.refresh',
-        ...(positions['transcriptPosition'] === undefined
-          ? {}
-          : { transcriptPosition: positions['transcriptPosition'] }),
+      (envelope, { texts, positions }, fields) => {
+        const record: RecordOf<'request.refresh'> = { ...envelope, type: 'request.refresh' };
         // An empty preview says that the customer's input is empty; an absent one says nothing.
-        ...(fields.has('message') ? { preview: texts['message'] ?? '' } : {}),
-      }),
+        if (fields.has('message')) record.preview = texts['message'] ?? '';
+        return withPosition(record, positions);
+      },
     ),
   ],
   [
