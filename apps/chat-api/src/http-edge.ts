@@ -209,9 +209,9 @@ export function acceptForms(
         return;
       }
       request.body = body && parseUrlEncoded(body);
-      delete headers['content-type'];
-      delete headers['content-length'];
-      delete headers['transfer-encoding'];
+      headers['content-type'] = undefined;
+      headers['content-length'] = undefined;
+      headers['transfer-encoding'] = undefined;
       done(null, payload);
     });
   });

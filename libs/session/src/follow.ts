@@ -73,7 +73,7 @@ export function goAway(
 ): void {
   const { subscription } = participant;
   const { nextPosition } = work.session;
-  delete subscription.address;
+  subscription.address = undefined;
   subscription.unread = lastPosition === undefined ? nextPosition : Math.min(lastPosition + 1, nextPosition);
   if (participant.status === 'in') participant.inactivity = startInactivity(work, participant);
   pushUnread(work, participant);

@@ -15,7 +15,7 @@ export function climbIdle(work: Work): void {
   const options = idleOptions(work);
   // Switched off meanwhile.
   if (!options) {
-    delete work.session.idle;
+    work.session.idle = undefined;
     return;
   }
   const { alertMs, alert2Ms, closeMs } = options;

@@ -207,7 +207,7 @@ export function confirm(work: Work, participant: Subscribed): void {
     subscription: subscriptionKey(work.session.sessionId, participant.userId),
     n: subscription.lastN,
   });
-  delete subscription.schedule;
+  subscription.schedule = undefined;
 }
 
 /** The ping of the inactivity ladder: an ordinary push with the current position (CONTRACT 6 #12). */

@@ -83,7 +83,7 @@ export function foldRequest(work: Work, record: RequestRecord): Reply {
     case 'request.disconnect':
       removeParticipant(work, participant, { own: true, reason: quitReasons.byItself });
       // It has said goodbye; that its connection ends too is no news for its device.
-      if (isSubscribed(participant)) delete participant.subscription.address;
+      if (isSubscribed(participant)) participant.subscription.address = undefined;
       return reply(work.session, 'ok', { chatEnded: true });
     default:
       return foldUtterance(work, participant, record);

@@ -97,7 +97,10 @@ interface SessionCommon {
   files?: StoredFile[];
 }
 
-/** One chat. An ended one stays for a grace time, so that late refreshes get the rest of the transcript. */
+/**
+ * One chat. An ended one stays for a grace time, so that late refreshes get the rest of the transcript. Values that go are
+ * set to undefined and never deleted: an object that has lost a property is a dictionary to V8, large and slow to copy.
+ */
 export type Session = SessionCommon &
   ({ status: 'open' } | { status: 'ended'; endedAtMs: number; purgeAtMs: number });
 

@@ -236,9 +236,9 @@ function join(work: Work, record: Extract<PublicRecord, { type: 'participant.joi
   const { nickname, participantType: type, style, silent } = record;
   if (known) {
     Object.assign(known, { status: 'in', nickname, type });
-    delete known.lastPosition;
-    delete known.style;
-    delete known.silent;
+    known.lastPosition = undefined;
+    known.style = undefined;
+    known.silent = undefined;
     welcome(work, known, { style, silent });
     return undefined;
   }
