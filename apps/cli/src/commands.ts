@@ -6,6 +6,7 @@ import { registerDrill } from './drill/drill-command';
 import { registerNodes } from './nodes-command';
 import { registerOptions } from './options-command';
 import { registerParity } from './parity/parity-command';
+import { registerPlan } from './plan/plan-command';
 import { registerPublish } from './publish-command';
 import { registerSimulate } from './simulate/simulate-command';
 import { registerUp } from './up';
@@ -21,5 +22,6 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerDrill,
   registerParity,
   registerDoctor,
+  registerPlan,
   registerSimulate,
 ];

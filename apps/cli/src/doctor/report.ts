@@ -44,7 +44,8 @@ export function findingLines({ level, title, meaning, advice }: Finding, width: 
   ];
 }
 
-function wrap(text: string, width: number): string[] {
+/** Lines of whole words, each at most so wide unless one word is wider. */
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ').filter((part) => part !== '')) {
     const last = lines.at(-1);
