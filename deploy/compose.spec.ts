@@ -9,6 +9,7 @@ import {
   DEFAULT_SHARDS,
   findExecutable,
   kindEnvNames,
+  kindNodeArgs,
   renderNatsConf,
   renderRedisConf,
   type ServiceKind,
@@ -59,7 +60,9 @@ describe('compose.yaml', () => {
 
   it.each(built)('gives $name the environment that it knows, and all that is needed', ({ name, service }) => {
     if (!isServiceKind(name)) throw new Error(`${name} is no kind of service`);
-    const given = Object.keys(service.environment ?? {});
+    const { NODE_OPTIONS = '', ...environment } = service.environment ?? {};
+    expect(NODE_OPTIONS).toBe((kindNodeArgs[name] ?? []).join(' '));
+    const given = Object.keys(environment);
     const known: readonly string[] = [...commonEnvNames, ...kindEnvNames[name]];
     expect(given.filter((variable) => !known.includes(variable))).toEqual([]);
     // A container has a name of its own for the node id, and no parent to follow.

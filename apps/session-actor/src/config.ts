@@ -33,7 +33,7 @@ export const configSchema = z
     FLEXPUSH_STUCK_AFTER_MS: ms(3_000, 500, 600_000),
     FLEXPUSH_RECORDS_PER_BATCH: count(256, 1, 2_000),
     FLEXPUSH_MESSAGES_QUEUED_MAX: count(512, 16, 100_000),
-    FLEXPUSH_SESSIONS_CACHED_MAX: count(1_000, 10, 1_000_000),
+    FLEXPUSH_SESSIONS_CACHED_MAX: count(3_000, 10, 1_000_000),
     FLEXPUSH_UNSETTLED_PER_SHARD_MAX: count(2_000, 10, 100_000),
     /** Of all shards of the process. Those that a GMS node takes at most: more would only wait here. */
     FLEXPUSH_UNSETTLED_MAX: count(8_192, 10, 1_000_000),

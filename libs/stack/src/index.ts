@@ -20,6 +20,7 @@ export {
   commonEnvNames,
   entryOfKind,
   kindEnvNames,
+  kindNodeArgs,
   serviceKinds,
   ServiceProcess,
   startService,

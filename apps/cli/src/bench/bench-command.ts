@@ -129,10 +129,11 @@ const slowReceiver: Bench<SlowReceiverSettings> = {
 const idle: Bench<IdleSettings> = {
   name: 'idle',
   measures: 'open chats without traffic: Redis bytes per chat, memory and CPU of every service',
-  short: '--seconds 2 --sessions 2000',
+  short: '--seconds 2 --sessions 2000 --settle-seconds 5',
   withOptions: (command) =>
     command
       .option('--sessions <n>', 'open chats', parseCount, 1_000_000)
+      .option('--settle-seconds <s>', 'quiet between the last chat and that', parseCount, 120)
       .option('--seconds <s>', 'how long the services are watched', parseCount, 30),
   run: runIdle,
 };

@@ -15,6 +15,8 @@ import { sleep } from './wait';
 export interface IdleSettings {
   readonly sessions: number;
   readonly seconds: number;
+  /** After the last chat: V8 gives memory back when a process has been quiet for one or two minutes. */
+  readonly settleSeconds: number;
 }
 
 type Redis = ReturnType<typeof connectRedis>;
@@ -30,8 +32,6 @@ const CPU_BAR_PERCENT = 5;
 const CHATS_AT_ONCE = 50_000;
 /** Transcripts whose size is asked for; all are alike. */
 const TRANSCRIPTS_ASKED = 1_000;
-/** After the last chat: what the processes still tidy up. */
-const SETTLE_MS = 10_000;
 
 /** Open chats in which nothing happens: what they hold in Redis, and what the services use meanwhile. */
 export async function runIdle(settings: IdleSettings): Promise<BenchResult> {
@@ -49,7 +49,8 @@ export async function runIdle(settings: IdleSettings): Promise<BenchResult> {
   );
 }
 
-async function measure(stack: Stack, { sessions, seconds }: IdleSettings): Promise<BenchResult> {
+async function measure(stack: Stack, settings: IdleSettings): Promise<BenchResult> {
+  const { sessions, seconds, settleSeconds } = settings;
   const redis = connectRedis({ url: stack.redisUrl });
   const bus = await connectBus({ url: stack.natsUrl, name: 'flexpush-bench' });
   try {
@@ -64,14 +65,12 @@ async function measure(stack: Stack, { sessions, seconds }: IdleSettings): Promi
       if (asked.length < TRANSCRIPTS_ASKED) asked.push(...sessionIds.slice(0, TRANSCRIPTS_ASKED));
     }
     await untilQuiet(stack);
-    await sleep(SETTLE_MS);
+    printProgress(`letting the services settle for ${settleSeconds} s`);
+    await sleep(settleSeconds * 1_000);
     const bytesPerSession = ((await usedMemory(redis)) - emptyBytes) / sessions;
     const transcriptBytes = await meanTranscript(redis, asked, await waitForShardCount(bus));
     printProgress(`watching the services for ${seconds} s`);
-    return toResult(
-      { bytesPerSession, transcriptBytes, services: await watch(stack, seconds) },
-      { sessions, seconds },
-    );
+    return toResult({ bytesPerSession, transcriptBytes, services: await watch(stack, seconds) }, settings);
   } finally {
     redis.disconnect();
     await bus.close();
