@@ -131,42 +131,77 @@ export function pushTail(cached: CachedSession, position: number, json: string):
   }
 }
 
-/** Sessions of one shard, the least recently used ones dropped first (I9). Dropping only costs a read. */
+interface CacheEntry {
+  readonly sessionId: string;
+  cached: CachedSession;
+  older: CacheEntry | undefined;
+  newer: CacheEntry | undefined;
+}
+
+/**
+ * Sessions of one shard, the least recently used ones dropped first (I9). Dropping only costs a read. The order is a list
+ * of its own: in the map's, whatever was used again would leave a hole for the search of the oldest to step over.
+ */
 export class SessionCache {
-  private readonly sessions = new Map<string, CachedSession>();
+  private readonly entries = new Map<string, CacheEntry>();
+  private oldest: CacheEntry | undefined;
+  private newest: CacheEntry | undefined;
 
   constructor(private readonly sessionsMax: number) {}
 
   get(sessionId: string): CachedSession | undefined {
-    const cached = this.sessions.get(sessionId);
-    if (cached) {
-      this.sessions.delete(sessionId);
-      this.sessions.set(sessionId, cached);
+    const entry = this.entries.get(sessionId);
+    if (!entry) return undefined;
+    if (entry !== this.newest) {
+      this.unlink(entry);
+      this.append(entry);
     }
-    return cached;
+    return entry.cached;
   }
 
   set(sessionId: string, cached: CachedSession): void {
-    this.sessions.set(sessionId, cached);
+    const known = this.entries.get(sessionId);
+    if (known) {
+      known.cached = cached;
+      return;
+    }
+    const entry: CacheEntry = { sessionId, cached, older: undefined, newer: undefined };
+    this.entries.set(sessionId, entry);
+    this.append(entry);
   }
 
   has(sessionId: string): boolean {
-    return this.sessions.has(sessionId);
+    return this.entries.has(sessionId);
   }
 
   delete(sessionId: string): void {
-    this.sessions.delete(sessionId);
+    const entry = this.entries.get(sessionId);
+    if (!entry) return;
+    this.entries.delete(sessionId);
+    this.unlink(entry);
   }
 
   /** Called between batches, so that no session of a running batch disappears. */
   trim(): void {
-    for (const sessionId of this.sessions.keys()) {
-      if (this.sessions.size <= this.sessionsMax) return;
-      this.sessions.delete(sessionId);
-    }
+    while (this.oldest && this.entries.size > this.sessionsMax) this.delete(this.oldest.sessionId);
   }
 
   get size(): number {
-    return this.sessions.size;
+    return this.entries.size;
+  }
+
+  private append(entry: CacheEntry): void {
+    entry.older = this.newest;
+    entry.newer = undefined;
+    if (this.newest) this.newest.newer = entry;
+    else this.oldest = entry;
+    this.newest = entry;
+  }
+
+  private unlink({ older, newer }: CacheEntry): void {
+    if (older) older.newer = newer;
+    else this.oldest = newer;
+    if (newer) newer.older = older;
+    else this.newest = older;
   }
 }

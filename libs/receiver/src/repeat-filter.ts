@@ -2,37 +2,36 @@
  * Which ids came lately, bounded by age and by count.
  *
  * R1. `take` says yes once per id while it is remembered.
- * R2. There are never more than `entriesMax` ids; the oldest goes first.
+ * R2. There are never more than `entriesMax` ids; the oldest half goes at once.
+ *
+ * Two maps that take turns: one from whose beginning ids are removed would be walked through all of its holes each time.
  */
 export class RepeatFilter {
-  /** In the order of arrival, so the oldest is the first. */
-  private readonly seen = new Map<string, number>();
+  private young = new Map<string, number>();
+  private old: typeof this.young = new Map();
+  private youngSinceMs = Number.NEGATIVE_INFINITY;
+  private readonly halfMax: number;
+  private readonly rememberMs: number;
 
-  constructor(private readonly bounds: { entriesMax: number; rememberMs: number }) {}
+  constructor({ entriesMax, rememberMs }: { entriesMax: number; rememberMs: number }) {
+    this.halfMax = Math.max(1, Math.floor(entriesMax / 2));
+    this.rememberMs = rememberMs;
+  }
 
   take(id: string, nowMs: number): boolean {
-    this.dropOld(nowMs);
-    if (this.seen.has(id)) return false;
-    this.seen.set(id, nowMs);
-    if (this.seen.size > this.bounds.entriesMax) this.dropFirst();
+    const takenAtMs = this.young.get(id) ?? this.old.get(id);
+    if (takenAtMs !== undefined && nowMs - takenAtMs <= this.rememberMs) return false;
+    if (this.young.size >= this.halfMax || nowMs - this.youngSinceMs > this.rememberMs) {
+      this.old = this.young;
+      this.young = new Map();
+      this.youngSinceMs = nowMs;
+    }
+    this.young.set(id, nowMs);
     return true;
   }
 
   forget(id: string): void {
-    this.seen.delete(id);
-  }
-
-  private dropOld(nowMs: number): void {
-    for (const [id, atMs] of this.seen) {
-      if (nowMs - atMs <= this.bounds.rememberMs) return;
-      this.seen.delete(id);
-    }
-  }
-
-  private dropFirst(): void {
-    for (const id of this.seen.keys()) {
-      this.seen.delete(id);
-      return;
-    }
+    this.young.delete(id);
+    this.old.delete(id);
   }
 }

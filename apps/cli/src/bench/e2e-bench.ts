@@ -115,13 +115,14 @@ async function measure(loads: Record<Name, ReliableLoad>, settings: E2eSettings)
   for (const [name, load] of Object.entries(loads)) {
     printProgress(`${name}: warming up`);
     await load.closedLoop({ seconds: warmUpSeconds, inFlight });
+    await load.untilIdle();
   }
   const { flexpush } = loads;
   const fromUs = monotonicUs();
   const profiled = settings.profile === true ? await flexpush.closedLoop({ seconds, inFlight }) : undefined;
   const stretch = { fromUs, toUs: monotonicUs() };
   const variants = Object.fromEntries(
-    Object.entries(loads).map(([name, load]) => [name, () => load.closedLoop({ seconds, inFlight })]),
+    Object.entries(loads).map(([name, load]) => [name, () => closedLoop(load, { seconds, inFlight })]),
   ) as Record<Name, () => Promise<LoadPhase>>;
   const closed = await alternate(variants, settings);
   const closedPerS = spread(closed.flexpush.map(({ perS }) => perS)).median;
@@ -132,6 +133,16 @@ async function measure(loads: Record<Name, ReliableLoad>, settings: E2eSettings)
   const low = await flexpush.openLoop({ seconds, perSecond: LOW_RATE_PER_S });
   const result = toResult({ closed, held, half, low }, settings);
   return { ...result, metrics: { ...result.metrics, stretch, triggers: profiled?.triggers ?? 0 } };
+}
+
+/** Leaves nothing behind for the next one. */
+async function closedLoop(
+  load: ReliableLoad,
+  settings: { seconds: number; inFlight: number },
+): Promise<LoadPhase> {
+  const phase = await load.closedLoop(settings);
+  await load.untilIdle();
+  return phase;
 }
 
 async function highestRate(

@@ -1,5 +1,5 @@
 import { PushReceiver } from '../push-receiver';
-import { CpuMeter, type NamedProcess } from './cpu';
+import { CpuMeter, untilIdle, type NamedProcess } from './cpu';
 import { percentile, round } from './statistics';
 import { sleep } from './wait';
 
@@ -64,6 +64,11 @@ export class ReliableLoad {
     const load = new ReliableLoad(system, receiver);
     load.idle = [...(await system.open(sessions, receiver.url))];
     return load;
+  }
+
+  /** Resolves when nothing is left to do for what was sent, such as delayed messages that find their event confirmed. */
+  untilIdle(): Promise<void> {
+    return untilIdle(this.system.name, this.system.processes);
   }
 
   /** As many events on their way as `inFlight`; each worker publishes, waits, confirms and goes on. */
