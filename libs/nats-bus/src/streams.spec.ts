@@ -38,7 +38,7 @@ async function withNats(
   options: { shards?: number; mapping?: boolean },
   test: (a: NatsBus, b: NatsBus) => Promise<void>,
 ): Promise<void> {
-  const nats = await startTestNats(options.shards === undefined ? {} : { shards: options.shards });
+  const nats = await startTestNats({ shards: options.shards ?? SETTINGS.shardCount });
   if (options.mapping === false) await removeMapping(nats);
   const [a, b] = await Promise.all(['a', 'b'].map((name) => connectBus({ url: nats.url, name })));
   try {
