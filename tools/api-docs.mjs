@@ -4,10 +4,10 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import Ajv from 'ajv';
 import addFormats from 'ajv-formats';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeOrCheck } from './written-page.mjs';
 
 const require = createRequire(import.meta.url);
 require('./register-sources.cjs');
@@ -41,21 +41,5 @@ for (const { file, document, problems } of documents) {
   for (const problem of found.slice(0, 20)) process.stdout.write(`${shown}: ${JSON.stringify(problem)}\n`);
   if (found.length > 0) process.exitCode = 1;
   const text = await format(JSON.stringify(document), { ...(await resolveConfig(path)), filepath: path });
-  if (!process.argv.includes('--check')) {
-    writeFileSync(path, text);
-    process.stdout.write(`wrote ${shown}\n`);
-  } else if (readOrNothing(path) === text) {
-    process.stdout.write(`${shown} is up to date\n`);
-  } else {
-    process.stdout.write(`${shown} is stale; run: npm run api-docs\n`);
-    process.exitCode = 1;
-  }
-}
-
-function readOrNothing(path) {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  writeOrCheck(path, text, 'npm run api-docs');
 }

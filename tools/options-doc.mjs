@@ -1,9 +1,9 @@
 // Writes docs/options.md from the option catalogue; with --check it only says whether the file is up to date.
 // The sources are loaded as they are, so no build is needed and a stale build cannot speak.
-import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeOrCheck } from './written-page.mjs';
 
 const require = createRequire(import.meta.url);
 require('./register-sources.cjs');
@@ -116,14 +116,4 @@ function render() {
     .concat('\n');
 }
 
-const text = render();
-const shown = relative(process.cwd(), file);
-if (!process.argv.includes('--check')) {
-  writeFileSync(file, text);
-  process.stdout.write(`wrote ${shown}\n`);
-} else if (readFileSync(file, 'utf8') === text) {
-  process.stdout.write(`${shown} is up to date\n`);
-} else {
-  process.stdout.write(`${shown} is stale; run: node tools/options-doc.mjs\n`);
-  process.exitCode = 1;
-}
+writeOrCheck(file, render(), 'node tools/options-doc.mjs');

@@ -178,7 +178,7 @@ export function dropUnreadAnswers(
  * unread: their `body` is the request itself.
  *
  * The usual forms are read before Fastify would do it, which is then told that there is no body: for each body it binds an
- * async resource, and on Node 20 that takes a tenth of a request.
+ * async resource, and on Node 20 that, with what the collector has of it, is a quarter of a request.
  */
 export function acceptForms(
   app: NestFastifyApplication,

@@ -6,6 +6,9 @@ import { isUnderNpm } from './config';
  */
 const SAME_PRESS_MS = 500;
 
+/** What a shell says of a program that Ctrl-C has ended. */
+export const INTERRUPTED_CODE = 130;
+
 /** How often a program under npm looks whether its parent still lives. */
 const PARENT_LOOK_INTERVAL_MS = 250;
 

@@ -1,8 +1,8 @@
 import { connectBus } from '@flexpush/nats-bus';
 import { runService } from '@flexpush/process';
 import { connectRedis } from '@flexpush/redis-store';
-import { configSchema } from './config';
 import { setFlagsFromString } from 'node:v8';
+import { configSchema } from './config';
 import { SessionActor } from './session-actor';
 
 /**

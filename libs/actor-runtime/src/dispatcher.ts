@@ -216,15 +216,15 @@ export class Dispatcher {
   }
 
   /** Resolves when the shard may read on (I9), or when it is dropped or nudged. */
-  async room(shard: number): Promise<void> {
+  room(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (state) await this.bound.untilRoom(state.room);
+    return state ? this.bound.untilRoom(state.room) : Promise.resolve();
   }
 
   /** Resolves when a shard that has read a batch may fold it (I9). Ends with `endTurn`. */
-  async turn(shard: number): Promise<void> {
+  turn(shard: number): Promise<void> {
     const state = this.shards.get(shard);
-    if (state) await this.bound.turn(state.room);
+    return state ? this.bound.turn(state.room) : Promise.resolve();
   }
 
   endTurn(shard: number): void {

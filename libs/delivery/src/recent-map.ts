@@ -1,50 +1,54 @@
+interface Entry<V> {
+  readonly key: string;
+  readonly value: V;
+  readonly atMs: number;
+}
+
 /**
  * What happened lately, by key, bounded by age and by count.
  *
  * M1. An entry older than `ageMaxMs` is never returned.
- * M2. There are never more than `entriesMax` entries; the least recently set half goes at once.
- *
- * Two maps that take turns: a map from whose beginning entries are removed one by one is walked through all of its holes
- * to find the next one.
+ * M2. There are never more than `entriesMax` entries; the least recently set goes first.
  */
 export class RecentMap<V> {
-  private young = new Map<string, { value: V; atMs: number }>();
-  private old: typeof this.young = new Map();
-  /** When each got its last entry. */
-  private youngMs = Number.NEGATIVE_INFINITY;
-  private oldMs = Number.NEGATIVE_INFINITY;
-  private readonly halfMax: number;
-  private readonly ageMaxMs: number;
+  /** In the order of `set`, so the oldest entry is the first. */
+  private readonly entries = new Map<string, Entry<V>>();
+  /** Never begun anew: from the beginning it would step over the hole of every entry that has gone. */
+  private readonly walk = this.entries.values();
+  private first: Entry<V> | undefined;
 
-  constructor({ entriesMax, ageMaxMs }: { entriesMax: number; ageMaxMs: number }) {
-    this.halfMax = Math.max(1, Math.floor(entriesMax / 2));
-    this.ageMaxMs = ageMaxMs;
-  }
+  constructor(private readonly bounds: { entriesMax: number; ageMaxMs: number }) {}
 
   get size(): number {
-    return this.young.size + this.old.size;
+    return this.entries.size;
   }
 
   get(key: string, nowMs: number): V | undefined {
-    const entry = this.young.get(key) ?? this.old.get(key);
-    return entry !== undefined && nowMs - entry.atMs <= this.ageMaxMs ? entry.value : undefined;
+    const entry = this.entries.get(key);
+    return entry !== undefined && nowMs - entry.atMs <= this.bounds.ageMaxMs ? entry.value : undefined;
   }
 
   set(key: string, value: V, nowMs: number): void {
-    if (this.young.size >= this.halfMax && !this.young.has(key)) this.turn();
-    this.young.set(key, { value, atMs: nowMs });
-    this.youngMs = nowMs;
+    this.entries.delete(key);
+    this.entries.set(key, { key, value, atMs: nowMs });
+    const oldest = this.oldest();
+    if (oldest && this.entries.size > this.bounds.entriesMax) this.entries.delete(oldest.key);
   }
 
   /** Frees what has grown too old. It only saves memory: `get` judges the age itself. */
   sweep(nowMs: number): void {
-    if (nowMs - this.oldMs > this.ageMaxMs) this.old.clear();
-    if (nowMs - this.youngMs > this.ageMaxMs) this.young.clear();
+    for (let one = this.oldest(); one && nowMs - one.atMs > this.bounds.ageMaxMs; one = this.oldest())
+      this.entries.delete(one.key);
   }
 
-  private turn(): void {
-    this.old = this.young;
-    this.oldMs = this.youngMs;
-    this.young = new Map();
+  /** What lies behind the walk is gone, or was set again and stands ahead of it. */
+  private oldest(): Entry<V> | undefined {
+    if (this.entries.size === 0) return undefined;
+    while (!this.first || this.entries.get(this.first.key) !== this.first) {
+      const next = this.walk.next();
+      if (next.done) return undefined;
+      this.first = next.value;
+    }
+    return this.first;
   }
 }

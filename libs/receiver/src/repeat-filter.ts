@@ -1,37 +1,45 @@
+interface Seen {
+  readonly id: string;
+  readonly atMs: number;
+}
+
 /**
  * Which ids came lately, bounded by age and by count.
  *
  * R1. `take` says yes once per id while it is remembered.
- * R2. There are never more than `entriesMax` ids; the oldest half goes at once.
- *
- * Two maps that take turns: one from whose beginning ids are removed would be walked through all of its holes each time.
+ * R2. There are never more than `entriesMax` ids; the oldest goes first.
  */
 export class RepeatFilter {
-  private young = new Map<string, number>();
-  private old: typeof this.young = new Map();
-  private youngSinceMs = Number.NEGATIVE_INFINITY;
-  private readonly halfMax: number;
-  private readonly rememberMs: number;
+  /** In the order of arrival, so the oldest is the first. */
+  private readonly seen = new Map<string, Seen>();
+  /** Never begun anew: from the beginning it would step over the hole of every id that has gone. */
+  private readonly walk = this.seen.values();
+  private first: Seen | undefined;
 
-  constructor({ entriesMax, rememberMs }: { entriesMax: number; rememberMs: number }) {
-    this.halfMax = Math.max(1, Math.floor(entriesMax / 2));
-    this.rememberMs = rememberMs;
-  }
+  constructor(private readonly bounds: { entriesMax: number; rememberMs: number }) {}
 
   take(id: string, nowMs: number): boolean {
-    const takenAtMs = this.young.get(id) ?? this.old.get(id);
-    if (takenAtMs !== undefined && nowMs - takenAtMs <= this.rememberMs) return false;
-    if (this.young.size >= this.halfMax || nowMs - this.youngSinceMs > this.rememberMs) {
-      this.old = this.young;
-      this.young = new Map();
-      this.youngSinceMs = nowMs;
-    }
-    this.young.set(id, nowMs);
+    const { entriesMax, rememberMs } = this.bounds;
+    for (let one = this.oldest(); one && nowMs - one.atMs > rememberMs; one = this.oldest())
+      this.forget(one.id);
+    if (this.seen.has(id)) return false;
+    this.seen.set(id, { id, atMs: nowMs });
+    const oldest = this.oldest();
+    if (oldest && this.seen.size > entriesMax) this.forget(oldest.id);
     return true;
   }
 
   forget(id: string): void {
-    this.young.delete(id);
-    this.old.delete(id);
+    this.seen.delete(id);
+  }
+
+  private oldest(): Seen | undefined {
+    if (this.seen.size === 0) return undefined;
+    while (!this.first || this.seen.get(this.first.id) !== this.first) {
+      const next = this.walk.next();
+      if (next.done) return undefined;
+      this.first = next.value;
+    }
+    return this.first;
   }
 }

@@ -38,7 +38,7 @@ export const kindEnvNames: Readonly<Record<ServiceKind, readonly string[]>> = {
 
 /**
  * For node itself, as deploy/compose.yaml has them. A session lives until its next record, so that with young generations
- * of the usual 16 MiB a quarter of session-actor's time goes into copying sessions.
+ * of the usual 16 MiB a sixth of session-actor's time goes into copying sessions.
  */
 export const kindNodeArgs: Partial<Record<ServiceKind, readonly string[]>> = {
   'session-actor': ['--max-semi-space-size=64'],

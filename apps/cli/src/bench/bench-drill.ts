@@ -5,9 +5,8 @@ import { strictLimits } from '../drill/limits';
 import { OwnTarget } from '../drill/own-target';
 import { Progress } from '../drill/progress';
 import { runDrill, type DrillRunOutcome } from '../drill/run-drill';
-import { watchStopSignals } from '../up-signals';
+import { INTERRUPTED_CODE, watchStopSignals } from '../up-signals';
 
-const INTERRUPTED_CODE = 130;
 const LOOPBACK = '127.0.0.1';
 
 /** A bench that breaks something is a drill with other figures: the same load, the same history, the same judge. */

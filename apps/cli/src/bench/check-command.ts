@@ -1,12 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import type { Command } from 'commander';
 import { paint, printLine, printProgress, printTable, printVerdict } from '../output';
-import { watchStopSignals } from '../up-signals';
+import { INTERRUPTED_CODE, watchStopSignals } from '../up-signals';
 import { checkBench, type CheckedBench, type ShortBench, type ShortRun } from './bench-check';
 import type { CheckedBar } from './checked-bars';
 import { runShort } from './short-run';
-
-const INTERRUPTED_CODE = 130;
 
 /** `bench check`: every bench in its short form, for a machine that nobody watches. */
 export function registerCheck(parent: Command, benches: readonly ShortBench[]): void {

@@ -1,7 +1,7 @@
 import type { Stack } from '@flexpush/stack';
 import { readFileSync } from 'node:fs';
 import { printProgress } from '../output';
-import { sleep } from './wait';
+import { sleep, until } from './wait';
 
 /** Clock ticks per second of /proc; 100 on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
@@ -47,17 +47,16 @@ const IDLE_MAX_MS = 60_000;
 /** Waits until these have done what is left from their own round: else it is paid by whoever is measured next. */
 export async function untilIdle(who: string, processes: readonly NamedProcess[]): Promise<void> {
   const usedMs = () => processes.reduce((sum, { pid }) => sum + (cpuMsOf(pid) ?? 0), 0);
-  const endMs = performance.now() + IDLE_MAX_MS;
-  for (;;) {
+  let part = 1;
+  const isIdle = async (): Promise<boolean> => {
     const before = { usedMs: usedMs(), atMs: performance.now() };
     await sleep(IDLE_LOOK_MS);
-    const part = (usedMs() - before.usedMs) / (performance.now() - before.atMs);
-    if (part < IDLE_PART) return;
-    if (performance.now() > endMs) {
-      printProgress(`${who} still uses ${Math.round(part * 100)} % of a core`);
-      return;
-    }
-  }
+    part = (usedMs() - before.usedMs) / (performance.now() - before.atMs);
+    return part < IDLE_PART;
+  };
+  await until(isIdle, `${who} is not idle`, { lookMs: 0, maxMs: IDLE_MAX_MS }).catch(() => {
+    printProgress(`${who} still uses ${Math.round(part * 100)} % of a core`);
+  });
 }
 
 export interface NamedProcess {

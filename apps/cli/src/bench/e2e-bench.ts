@@ -114,8 +114,7 @@ async function measure(loads: Record<Name, ReliableLoad>, settings: E2eSettings)
   const { seconds, warmUpSeconds, inFlight } = settings;
   for (const [name, load] of Object.entries(loads)) {
     printProgress(`${name}: warming up`);
-    await load.closedLoop({ seconds: warmUpSeconds, inFlight });
-    await load.untilIdle();
+    await closedLoop(load, { seconds: warmUpSeconds, inFlight });
   }
   const { flexpush } = loads;
   const fromUs = monotonicUs();

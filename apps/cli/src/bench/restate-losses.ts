@@ -1,6 +1,6 @@
 import { LATE_MS } from '../drill/judge-takeover';
 import { printProgress } from '../output';
-import { watchStopSignals } from '../up-signals';
+import { INTERRUPTED_CODE, watchStopSignals } from '../up-signals';
 import { ReliableLoad, type LoadPhase, type ReliableSystem, type Told } from './reliable-load';
 import { RestateSystem } from './restate-system';
 import { round, spread } from './statistics';
@@ -32,7 +32,6 @@ export interface RestateLosses extends RestateLossSettings {
   readonly each: readonly RestateLoss[];
 }
 
-const INTERRUPTED_CODE = 130;
 const WARM_UP_S = 5;
 const BEFORE_S = 1;
 /** How long it is away: as a supervisor would start it again. */

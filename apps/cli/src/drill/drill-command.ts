@@ -4,7 +4,7 @@ import type { NatsServerCount, RedisTopology } from '@flexpush/stack';
 import { InvalidArgumentError, type Command } from 'commander';
 import { paint, printJson, printLine, printTable, printVerdict } from '../output';
 import { withTopology } from '../topology-options';
-import { watchStopSignals } from '../up-signals';
+import { INTERRUPTED_CODE, watchStopSignals } from '../up-signals';
 import { catalogue, findDrill } from './catalogue';
 import type { Drill, StackNeeds } from './drill';
 import type { DrillLimits } from './limits';
@@ -40,8 +40,6 @@ interface RunOptions extends TargetOptions {
   readonly maxLatenessMs?: number;
   readonly maxWorstLatenessMs?: number;
 }
-
-const INTERRUPTED_CODE = 130;
 
 export function registerDrill(program: Command): void {
   const drill = program
