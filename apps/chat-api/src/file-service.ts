@@ -67,7 +67,7 @@ export class FileService {
   limits(caller: SessionCaller): Promise<Answer> {
     return this.options.chats.perform(
       { ...caller, operation: 'file/limits', idempotencyKey: undefined },
-      (envelope) => ok({ ...envelope, type: 'request.fileLimits' }),
+      (envelope) => ok({ type: 'request.fileLimits', ...envelope }),
     );
   }
 
@@ -101,7 +101,7 @@ export class FileService {
     const store = this.options.store();
     if (!store) return unavailableAnswer(NO_STORE, caller.chatId);
     const answer = await this.perform(caller, 'download', (envelope) =>
-      withFileId(fileId, { ...envelope, type: 'request.fileDownload', fileId }),
+      withFileId(fileId, { type: 'request.fileDownload', fileId, ...envelope }),
     );
     if (answer.body.statusCode !== 0) return answer;
     try {
@@ -118,7 +118,7 @@ export class FileService {
 
   async delete(caller: SessionCaller, fileId: string): Promise<Answer> {
     const answer = await this.perform(caller, 'delete', (envelope) =>
-      withFileId(fileId, { ...envelope, type: 'request.fileDelete', fileId }),
+      withFileId(fileId, { type: 'request.fileDelete', fileId, ...envelope }),
     );
     if (answer.body.statusCode === 0) await this.drop(fileId, caller);
     return answer;
@@ -188,7 +188,7 @@ export class FileService {
       const userData = userDataFields(end.fields);
       if (userData.kind === 'invalid') return userData;
       const more = userData.value.size === 0 ? {} : { userData: Object.fromEntries(userData.value) };
-      return ok({ ...envelope, type: 'request.fileUpload', file: { ...file, ...more } });
+      return ok({ type: 'request.fileUpload', file: { ...file, ...more }, ...envelope });
     });
   }
 

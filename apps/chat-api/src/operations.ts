@@ -89,9 +89,9 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
       ],
       (envelope, { texts, positions }) => {
         const record: RecordOf<'request.send'> = {
-          ...envelope,
           type: 'request.send',
           text: texts['message'] ?? '',
+          ...envelope,
         };
         if (texts['messageType'] !== undefined) record.messageType = texts['messageType'];
         return withPosition(record, positions);
@@ -107,7 +107,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
         messageField('Typing preview; empty says that the input is empty.'),
       ],
       (envelope, { texts, positions }, fields) => {
-        const record: RecordOf<'request.refresh'> = { ...envelope, type: 'request.refresh' };
+        const record: RecordOf<'request.refresh'> = { type: 'request.refresh', ...envelope };
         // An empty preview says that the customer's input is empty; an absent one says nothing.
         if (fields.has('message')) record.preview = texts['message'] ?? '';
         return withPosition(record, positions);
@@ -128,7 +128,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
   ],
   [
     'disconnect',
-    operation('Leaves the chat.', [], (envelope) => ({ ...envelope, type: 'request.disconnect' })),
+    operation('Leaves the chat.', [], (envelope) => ({ type: 'request.disconnect', ...envelope })),
   ],
   [
     'pushUrl',
@@ -144,7 +144,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
           meaning: 'The URL; no script or data.',
         },
       ],
-      (envelope, values) => ({ ...envelope, type: 'request.pushUrl', url: text(values, 'pushUrl') }),
+      (envelope, values) => ({ type: 'request.pushUrl', url: text(values, 'pushUrl'), ...envelope }),
     ),
   ],
   [
@@ -163,9 +163,9 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
         },
       ],
       (envelope, values) => ({
-        ...envelope,
         type: 'request.updateNickname',
         nickname: text(values, 'nickname').trim(),
+        ...envelope,
       }),
     ),
   ],
@@ -174,7 +174,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
     operation(
       'Tells the others something that is no message.',
       [required(messageField('The notice.'))],
-      (envelope, values) => ({ ...envelope, type: 'request.customNotice', text: text(values, 'message') }),
+      (envelope, values) => ({ type: 'request.customNotice', text: text(values, 'message'), ...envelope }),
     ),
   ],
   [
@@ -182,7 +182,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
     operation(
       'Sets user data of the chat.',
       [required(userDataField('Keys to set; others stay.'))],
-      (envelope, { userData }) => ({ ...envelope, type: 'request.updateData', userData }),
+      (envelope, { userData }) => ({ type: 'request.updateData', userData, ...envelope }),
     ),
   ],
   [
@@ -191,23 +191,23 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
       'Tells agents how far the customer has read.',
       [required(positionField('Index of the last event read.'))],
       (envelope, { positions }) => ({
-        ...envelope,
         type: 'request.readReceipt',
         transcriptPosition: positions['transcriptPosition'] ?? 0,
+        ...envelope,
       }),
     ),
   ],
   [
     'file/limits',
-    operation('Tells the limits of files.', [], (envelope) => ({ ...envelope, type: 'request.fileLimits' })),
+    operation('Tells the limits of files.', [], (envelope) => ({ type: 'request.fileLimits', ...envelope })),
   ],
 ]);
 
 function typing(type: 'request.startTyping' | 'request.stopTyping') {
   return (envelope: RequestEnvelope, { texts }: FieldValues): RequestRecord => ({
-    ...envelope,
     type,
     ...(texts['message'] === undefined ? {} : { text: texts['message'] }),
+    ...envelope,
   });
 }
 

@@ -798,9 +798,9 @@ export class ShardActor {
       try {
         const startedAtMs = this.deps.clock.monotonicMs();
         const outcome = await this.deps.store.commit(this.shard, {
-          ...batch.writes,
           expectedCheckpoint: this.checkpoint,
           checkpoint,
+          ...batch.writes,
         });
         this.deps.meter.count('commits');
         this.deps.meter.observe('batchRecords', batch.records);

@@ -11,14 +11,17 @@ import {
   type SessionRecord,
 } from '@flexpush/contracts';
 import {
+  armedTimers,
+  dueAtMsOf,
   needsTranscript,
   parseTimerMember,
-  timersOf,
+  timerMember,
   transition,
   type Effect,
   type FoldInput,
   type Outcome,
   type Reply,
+  type TimerName,
 } from '@flexpush/session';
 import type { Decoded } from './decode';
 import type { Commit, DeadLetter, LogMessage } from './ports';
@@ -82,8 +85,8 @@ interface SessionChange {
 
 interface Changes {
   sessions: Map<string, SessionChange>;
-  /** Members that fired, with their sessions. */
-  fired: Map<string, CachedSession | undefined>;
+  /** Members that fired; with their timers, where there is such a session. */
+  fired: Map<string, { name: TimerName; cached: CachedSession } | undefined>;
   outbox: Map<string, OutboxEntry | undefined>;
   options: boolean;
   snapshots: Map<string, number | undefined>;
@@ -263,9 +266,9 @@ export class ShardFold {
     record.timers.forEach(([member, scoreMs], i) => {
       const name = parseTimerMember(member);
       const cached = name && this.sessions.get(name.sessionId);
-      into.changes.fired.set(member, cached);
-      if (!name || !cached) return;
-      const input: FoldInput = { type: 'timer.fire', ...name, scoreMs };
+      into.changes.fired.set(member, cached && { name, cached });
+      if (!cached) return;
+      const input: FoldInput = { type: 'timer.fire', scoreMs, ...name };
       // Within one record the place of the timer counts as its index, so that each is folded once.
       this.apply({ ...placed, index: placed.index + i / (record.timers.length + 1) }, input, {
         sessionId: name.sessionId,
@@ -318,7 +321,7 @@ export class ShardFold {
       changes.snapshots.set(sessionId, undefined);
       into.batch.purged.push({ sessionId, createdAtMs: before.createdAtMs });
     }
-    for (const effect of outcome.effects) this.applyEffect(effect, { ...into, events: changed.events });
+    for (const effect of outcome.effects) this.applyEffect(effect, { events: changed.events, ...into });
     if (!outcome.session) forgetContent(cached, changed.events);
     return outcome;
   }
@@ -416,11 +419,13 @@ export class ShardFold {
     const { writes } = batch;
     if (changes.options) writes.options = this.formatOptions();
     const timers = new Map<string, number | undefined>();
-    for (const [member, cached] of changes.fired)
-      timers.set(member, cached?.session && timersOf(cached.session).get(member));
+    for (const [member, fired] of changes.fired) {
+      const session = fired?.cached.session;
+      timers.set(member, session && dueAtMsOf(armedTimers(session), fired.name));
+    }
     for (const [sessionId, { cached, before, events }] of changes.sessions) {
       writes.sessions.push({ sessionId, state: formatSession(cached), events });
-      noteTimers(timers, before, cached.session);
+      noteTimers(timers, sessionId, { before, after: cached.session });
     }
     writes.timers = [...timers];
     // A notification that a later record of the same batch replaced or withdrew never leaves.
@@ -459,13 +464,19 @@ function isNewer(at: { seq: number; index: number }, foldedTo: { seq: number; in
 /** Timers are a function of the state: what differs between before and after is written. */
 function noteTimers(
   timers: Map<string, number | undefined>,
-  before: CachedSession['session'],
-  after: CachedSession['session'],
+  sessionId: string,
+  { before, after }: { before: CachedSession['session']; after: CachedSession['session'] },
 ): void {
-  const old = before ? timersOf(before) : new Map<string, number>();
-  const wanted = after ? timersOf(after) : new Map<string, number>();
-  for (const [member, dueAtMs] of wanted) if (old.get(member) !== dueAtMs) timers.set(member, dueAtMs);
-  for (const member of old.keys()) if (!wanted.has(member)) timers.set(member, undefined);
+  const old = before ? armedTimers(before) : [];
+  const wanted = after ? armedTimers(after) : [];
+  for (const { kind, userId, dueAtMs } of wanted) {
+    if (dueAtMsOf(old, { kind, userId }) !== dueAtMs)
+      timers.set(timerMember({ kind, sessionId, userId }), dueAtMs);
+  }
+  for (const { kind, userId } of old) {
+    if (dueAtMsOf(wanted, { kind, userId }) === undefined)
+      timers.set(timerMember({ kind, sessionId, userId }), undefined);
+  }
 }
 
 function refuse(

@@ -28,15 +28,22 @@ export type NodeId = z.infer<typeof nodeIdSchema>;
 export type ShardId = number & { readonly __shard: true };
 
 const utf8 = new TextEncoder();
+const FNV_BASIS = 0x811c9dc5;
 
 /** 32-bit FNV-1a over the UTF-8 bytes; NATS's own `partition(N,1)` uses the same. */
 export function fnv1a32(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of utf8.encode(text)) {
-    hash ^= byte;
-    hash = Math.imul(hash, 0x01000193);
+  let hash = FNV_BASIS;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    // Ids are ASCII, where units are bytes already; every record is hashed, so the copy is worth saving.
+    if (unit > 0x7f) return utf8.encode(text).reduce(stirred, FNV_BASIS) >>> 0;
+    hash = stirred(hash, unit);
   }
   return hash >>> 0;
+}
+
+function stirred(hash: number, byte: number): number {
+  return Math.imul(hash ^ byte, 0x01000193);
 }
 
 /** The shard of a session. It must agree with the server's subject mapping (DESIGN section 4). */

@@ -1,4 +1,12 @@
-export { timerMember, parseTimerMember, timersOf, type TimerName, type TimerKind } from './timers';
+export {
+  armedTimers,
+  dueAtMsOf,
+  parseTimerMember,
+  timerMember,
+  timersOf,
+  type TimerKind,
+  type TimerName,
+} from './timers';
 export { needsTranscript, transition, type FoldInput, type TimerFire } from './transition';
 export { SESSION_VERSION, type Session } from './session';
 export type { Effect, FoldContext, Outcome, PositionedEvent, Reply } from './effects';

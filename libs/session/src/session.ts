@@ -106,11 +106,10 @@ export type Session = SessionCommon &
 
 /** A copy whose participants, subscriptions and inactivity may be changed without touching the original; the rest may be replaced. */
 export function copySession(session: Session): Session {
-  return {
-    ...session,
-    ...(session.idle ? { idle: { ...session.idle } } : {}),
-    participants: session.participants.map(copyParticipant),
-  };
+  const copy = { ...session };
+  copy.participants = session.participants.map(copyParticipant);
+  if (copy.idle) copy.idle = { ...copy.idle };
+  return copy;
 }
 
 function copyParticipant(participant: Participant): Participant {

@@ -13,6 +13,12 @@ export interface TimerName {
   userId: string;
 }
 
+/** A timer of a session that is known. */
+export interface ArmedTimer extends Pick<TimerName, 'kind' | 'userId'> {
+  /** Epoch ms. */
+  dueAtMs: number;
+}
+
 /** `kind:sessionId:userId`, the member in the sorted set. */
 export function timerMember(name: TimerName): string {
   return `${name.kind}:${name.sessionId}:${name.userId}`;
@@ -24,25 +30,42 @@ export function parseTimerMember(member: string): TimerName | undefined {
   return { kind: kind as TimerKind, sessionId, userId };
 }
 
-/** Every timer the session wants armed, with its due time (epoch ms). The timers are a function of the state alone. */
-export function timersOf(session: Session): Map<string, number> {
-  const timers = new Map<string, number>();
-  const { sessionId } = session;
+/** Every timer the session wants armed. The timers are a function of the state alone. */
+export function armedTimers(session: Session): ArmedTimer[] {
+  const timers: ArmedTimer[] = [];
   for (const participant of session.participants) {
     const { userId, subscription, inactivity } = participant;
     if (subscription?.schedule?.status === 'armed')
-      timers.set(timerMember({ kind: 'resend', sessionId, userId }), subscription.schedule.dueAtMs);
+      timers.push({ kind: 'resend', userId, dueAtMs: subscription.schedule.dueAtMs });
     if (inactivity && participant.status === 'in') {
       // One of them at a time; a polling client has no ping.
       const kind = inactivity.step !== 'leaving' && isPushClient(participant) ? 'ping' : 'disconnect';
-      timers.set(timerMember({ kind, sessionId, userId }), inactivity.dueAtMs);
+      timers.push({ kind, userId, dueAtMs: inactivity.dueAtMs });
     }
   }
   if (session.idle && session.status === 'open') {
     const kind = session.idle.step === 'quiet' ? 'idle-alert' : 'idle-close';
-    timers.set(timerMember({ kind, sessionId, userId: NO_USER }), session.idle.dueAtMs);
+    timers.push({ kind, userId: NO_USER, dueAtMs: session.idle.dueAtMs });
   }
-  if (session.status === 'ended')
-    timers.set(timerMember({ kind: 'purge', sessionId, userId: NO_USER }), session.purgeAtMs);
+  if (session.status === 'ended') timers.push({ kind: 'purge', userId: NO_USER, dueAtMs: session.purgeAtMs });
   return timers;
+}
+
+/** When one of these timers is due, epoch ms; undefined: it is not armed. They are few, so a search costs less than a map. */
+export function dueAtMsOf(
+  timers: readonly ArmedTimer[],
+  { kind, userId }: Pick<TimerName, 'kind' | 'userId'>,
+): number | undefined {
+  return timers.find((timer) => timer.kind === kind && timer.userId === userId)?.dueAtMs;
+}
+
+/** Every timer the session wants armed: its member, and when it is due, epoch ms. */
+export function timersOf(session: Session): Map<string, number> {
+  const { sessionId } = session;
+  return new Map(
+    armedTimers(session).map(({ kind, userId, dueAtMs }) => [
+      timerMember({ kind, sessionId, userId }),
+      dueAtMs,
+    ]),
+  );
 }

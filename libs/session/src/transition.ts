@@ -11,7 +11,7 @@ import { answerAgain, foldRequest, isRequest, sayTyping, type RequestRecord } fr
 import { reply } from './reply';
 import { copySession, findParticipant, SESSION_VERSION, type Participant, type Session } from './session';
 import { closeSession, hasRoom, PURGE_DELAY_MS, quitReasons, removeParticipant, say } from './transcript';
-import { timerMember, timersOf, type TimerName } from './timers';
+import { armedTimers, dueAtMsOf, type TimerName } from './timers';
 import { announceUserData } from './user-data-change';
 
 /** One timer of a `timers.fired` record. */
@@ -49,7 +49,7 @@ export function transition(session: Session | undefined, record: FoldInput, cont
   const recent = noteId(session.recent, record.id, context.atMs);
   if (!recent)
     return { session, effects: [], ...(isRequest(record) ? { reply: answerAgain(session, record) } : {}) };
-  const work: Work = { ...context, session: copySession(session), effects: [] };
+  const work: Work = { session: copySession(session), effects: [], ...context };
   work.session.recent = recent;
   if (isRequest(record)) {
     const answer = foldRequest(work, record);
@@ -269,9 +269,9 @@ function welcome(
 
 /** A fire matches when its timer is armed and the claimed score is not before the armed due time (DESIGN section 8). */
 function fireTimer(session: Session | undefined, fire: TimerFire, context: FoldContext): Outcome {
-  const armedDueAtMs = session && timersOf(session).get(timerMember(fire));
+  const armedDueAtMs = session && dueAtMsOf(armedTimers(session), fire);
   if (!session || armedDueAtMs === undefined || fire.scoreMs < armedDueAtMs) return { session, effects: [] };
-  const work: Work = { ...context, session: copySession(session), effects: [] };
+  const work: Work = { session: copySession(session), effects: [], ...context };
   const participant = findParticipant(work.session, fire.userId);
   switch (fire.kind) {
     case 'purge':

@@ -219,7 +219,7 @@ export class CometFront implements BayeuxHandler {
     const caller = callerOf(identity, 'requestNotifications');
     const ask = () =>
       this.options.service.perform(caller, (envelope) =>
-        ok({ ...envelope, type: 'request.follow', address, ...wanted.value }),
+        ok({ type: 'request.follow', address, ...wanted.value, ...envelope }),
       );
     const chat = this.follow(session, publish.channel, identity);
     const body = await chat.begin({
@@ -307,7 +307,7 @@ export class CometFront implements BayeuxHandler {
     const caller = callerOf(identity, 'away');
     for (let tries = 1; tries <= COMETD_BOUNDS.tries; tries++) {
       const { body, outcome } = await this.options.service.perform(caller, (envelope) =>
-        ok({ ...envelope, ...away }),
+        ok({ ...away, ...envelope }),
       );
       if (body.statusCode !== 1) return;
       const { sessionId } = identity;

@@ -50,7 +50,7 @@ export async function serveLongPolling(
 
 function onPost(request: FastifyRequest, reply: FastifyReply, options: HttpTransportOptions): void {
   const text = typeof request.body === 'string' ? request.body : '';
-  exchange(request, reply, { ...options, text, type: 'long-polling', wrap: (body) => body });
+  exchange(request, reply, { text, type: 'long-polling', wrap: (body) => body, ...options });
 }
 
 /** The messages and the name of the function that gets the answer are in the query. */
@@ -77,7 +77,7 @@ function onGet(request: FastifyRequest, reply: FastifyReply, options: HttpTransp
     return;
   }
   const wrap = (body: string) => `/**/${jsonp}(${escapeForScript(body)});`;
-  exchange(request, reply, { ...options, text: message, type: 'callback-polling', wrap });
+  exchange(request, reply, { text: message, type: 'callback-polling', wrap, ...options });
 }
 
 /** Both are line ends in scripts of old browsers. */

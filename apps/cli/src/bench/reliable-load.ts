@@ -48,6 +48,8 @@ const PUSH_TIMEOUT_MS = 10_000;
 export class ReliableLoad {
   private readonly arrivals = new Map<string, (atMs: number) => void>();
   private idle: string[] = [];
+  /** Of them those before it are taken: `shift` would move all of a million. */
+  private idleFrom = 0;
 
   private constructor(
     private readonly system: ReliableSystem,
@@ -126,9 +128,19 @@ export class ReliableLoad {
     };
   }
 
+  private takeIdle(): string | undefined {
+    const chatId = this.idle[this.idleFrom];
+    if (chatId !== undefined) this.idleFrom++;
+    if (this.idleFrom > this.idle.length / 2) {
+      this.idle = this.idle.slice(this.idleFrom);
+      this.idleFrom = 0;
+    }
+    return chatId;
+  }
+
   /** One event through all of it; undefined when no notification came. */
   private async once(dueAtMs: number): Promise<number | undefined> {
-    const chatId = this.idle.shift();
+    const chatId = this.takeIdle();
     // Every chat has an event on its way: the system is far behind.
     if (chatId === undefined) return undefined;
     let timer: NodeJS.Timeout | undefined;
