@@ -1,4 +1,4 @@
-import { createHash, createHmac, hash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, createHmac, hash, randomFillSync, randomUUID } from 'node:crypto';
 import type { SessionId, UserId } from '@flexpush/contracts';
 
 /** What a new chat is known by. The secure key is the participant's secret (I10). */
@@ -35,12 +35,17 @@ function base62(bytes: Buffer): string {
   return text;
 }
 
+/** Random bytes of many identities at once: a call costs more than the bytes. Each is used once. */
+const random = Buffer.alloc(3 * ID_SOURCE_BYTES * 64);
+let randomTaken = random.length;
+
 /** A fresh identity for a chat request without an Idempotency-Key. */
 export function randomIdentity(): Identity {
-  // One call for all: each has its price.
-  const random = randomBytes(3 * ID_SOURCE_BYTES);
-  let taken = 0;
-  return identityFrom(() => random.subarray(taken, (taken += ID_SOURCE_BYTES)));
+  if (randomTaken === random.length) {
+    randomFillSync(random);
+    randomTaken = 0;
+  }
+  return identityFrom(() => random.subarray(randomTaken, (randomTaken += ID_SOURCE_BYTES)));
 }
 
 /**

@@ -48,8 +48,9 @@ const TURN_GAP_MS = 2;
 const HELD_RETRY_MS = 100;
 /** Records of a shard's timers that may be in the log and not folded yet. */
 const UNFOLDED_MAX = 2;
-/** How soon a shard whose fold is behind is looked at again. */
-const BEHIND_RETRY_MS = 20;
+/** How soon a shard whose fold is behind is looked at again; each time in a row it is twice as long, up to the second. */
+const BEHIND_RETRY_MS = 10;
+const BEHIND_RETRY_MAX_MS = 80;
 /** How soon the stores are asked for again while one is away. */
 const AWAY_RETRY_MS = 100;
 const BACKOFF_FIRST_MS = 100;
@@ -61,6 +62,8 @@ interface Plan {
   lookAtMs: number;
   /** Failed visits in a row. */
   failures: number;
+  /** Looks in a row that found the fold behind. */
+  behinds: number;
   /** Monotonic; undefined when nobody visits. */
   visitingSinceMs: number | undefined;
   /** The last UNFOLDED_MAX records in the log, the oldest first; times are monotonic. */
@@ -128,6 +131,7 @@ export class TimerClaimer {
         this.plans.set(shard, {
           lookAtMs: Number.NEGATIVE_INFINITY,
           failures: 0,
+          behinds: 0,
           visitingSinceMs: undefined,
           appended: [],
         });
@@ -208,8 +212,11 @@ export class TimerClaimer {
     }
     if (claim.kind === 'behind') {
       metrics.behind.inc();
-      return { lookAtMs: clock.nowMs() + BEHIND_RETRY_MS };
+      const delayMs = Math.min(BEHIND_RETRY_MS * 2 ** plan.behinds, BEHIND_RETRY_MAX_MS);
+      plan.behinds++;
+      return { lookAtMs: clock.nowMs() + delayMs };
     }
+    plan.behinds = 0;
     const { timers, nextDueAtMs } = claim;
     if (timers.length > 0 && !(await this.append(shard, plan, timers))) return 'failed';
     if (timers.length >= CLAIM_TIMERS_MAX) return 'more';
