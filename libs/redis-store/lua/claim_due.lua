@@ -14,7 +14,13 @@ if foldedTo then
   if seq and seq < foldedTo then return { 'behind' } end
 end
 local due = redis.call('ZRANGEBYSCORE', timersKey, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
-for i = 1, #due, 2 do redis.call('ZADD', timersKey, claimedScore, due[i]) end
+if #due > 0 then
+  local claimed = {}
+  for i = 1, #due, 2 do
+    claimed[i], claimed[i + 1] = claimedScore, due[i]
+  end
+  redis.call('ZADD', timersKey, unpack(claimed))
+end
 local first = redis.call('ZRANGE', timersKey, 0, 0, 'WITHSCORES')
 local result = { 'claimed', first[2] or '' }
 for i = 1, #due do result[i + 2] = due[i] end

@@ -60,14 +60,18 @@ const session = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant({ state: '', events: [] as [number, string][] }) },
 );
+/** Each name once, as the fold has them. */
+function changes<T>(value: fc.Arbitrary<T>): fc.Arbitrary<[string, T | undefined][]> {
+  return fc.uniqueArray(fc.tuple(id, fc.option(value, { nil: undefined })), { selector: ([name]) => name });
+}
 const batch: fc.Arbitrary<Batch> = fc.record({
   options: fc.oneof(fc.constant(''), text),
   sessions: fc
     .dictionary(id, session, { maxKeys: 5 })
     .map((byId) => Object.entries(byId).map(([sessionId, rest]) => ({ sessionId, ...rest }))),
-  timers: fc.array(fc.tuple(id, fc.option(fc.nat(1e13), { nil: undefined })), { maxLength: 8 }),
-  outbox: fc.array(fc.tuple(id, fc.option(text, { nil: undefined })), { maxLength: 8 }),
-  snapshots: fc.array(fc.tuple(id, fc.option(fc.nat(1e13), { nil: undefined })), { maxLength: 8 }),
+  timers: changes(fc.nat(1e13)),
+  outbox: changes(text),
+  snapshots: changes(fc.nat(1e13)),
 });
 const step: fc.Arbitrary<Step> = fc.record({
   batch,

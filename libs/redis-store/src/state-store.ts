@@ -9,7 +9,7 @@ export interface StoredShard {
   outbox: Record<string, string>;
 }
 
-/** What one batch writes. Every value is absolute. */
+/** What one batch writes. Every value is absolute; in a list each name stands once. */
 export interface Commit {
   expectedCheckpoint: string;
   /** Ends with the batch id, so that it names this batch. */
@@ -83,15 +83,12 @@ export class StateStore {
     ];
     for (const { sessionId, state, events } of commit.sessions) {
       scriptKeys.push(keys.session(shard, sessionId), keys.transcript(shard, sessionId));
-      values.push(state, events.length);
+      values.push(state, 2 * events.length);
       for (const [position, json] of events) values.push(position, json);
     }
-    values.push(commit.timers.length);
-    for (const [member, dueAtMs] of commit.timers) values.push(member, dueAtMs ?? '');
-    values.push(commit.outbox.length);
-    for (const [key, job] of commit.outbox) values.push(key, job ?? '');
-    values.push(commit.snapshots.length);
-    for (const [sessionId, atMs] of commit.snapshots) values.push(sessionId, atMs ?? '');
+    pushLists(values, commit.timers, true);
+    pushLists(values, commit.outbox, false);
+    pushLists(values, commit.snapshots, true);
     const answer = await this.redis.commitBatch(scriptKeys.length, scriptKeys, values);
     return answer === 'saved' ? 'saved' : 'conflict';
   }
@@ -161,6 +158,24 @@ export class StateStore {
     const scores = await Promise.all(members.map((member) => this.redis.zscore(keys.timers(shard), member)));
     return scores.map((score) => (score === null ? undefined : Number(score)));
   }
+}
+
+/** Two lists for the script, each led by its length: what is set, as its command takes it, and what is removed. */
+function pushLists(
+  values: (string | number)[],
+  changes: readonly [name: string, value: string | number | undefined][],
+  valueFirst: boolean,
+): void {
+  const removed: string[] = [];
+  const lengthAt = values.push(0) - 1;
+  for (const [name, value] of changes) {
+    if (value === undefined) removed.push(name);
+    else if (valueFirst) values.push(value, name);
+    else values.push(name, value);
+  }
+  values[lengthAt] = values.length - lengthAt - 1;
+  values.push(removed.length);
+  for (const name of removed) values.push(name);
 }
 
 function parsePlace(hold: string | null | undefined): { term: number; step: number } | undefined {

@@ -122,6 +122,7 @@ const slowReceiver: Bench<SlowReceiverSettings> = {
     withRounds(command, { seconds: 10, repeats: 5 })
       .option('--destinations <n>', 'destinations', parseCount, 100)
       .option('--devices <n>', 'devices, each with one notification on its way', parseCount, 1_000)
+      .option('--pause-ms <ms>', 'until the next notification of a device', parseCount, 100)
       .option('--slow-ms <ms>', 'how long the slow destination takes', parseCount, 30_000),
   run: runSlowReceiver,
 };

@@ -20,12 +20,19 @@ const RETRY_MS = 1_000;
 /** Sources so far: a node remembers the ids of an earlier one, and would answer them from memory. */
 let sources = 0;
 
-/** Plays the session-actor of some devices: each has one trigger on its way, and the next as soon as that is settled. */
+interface SourceOptions {
+  /** The provider of a device, if it has one of its own. */
+  readonly providerOf?: (device: number) => string | undefined;
+  /** From a delivered trigger to the next one of its device. */
+  readonly pauseMs?: number;
+}
+
+/** Plays the session-actor of some devices: each has one trigger on its way, and the next when that is settled. */
 export class JobSource {
   private readonly waiting: number[];
   private readonly attempts: Uint32Array;
   private readonly subscription: { stop(): void };
-  private readonly retries = new Set<NodeJS.Timeout>();
+  private readonly pauses = new Set<NodeJS.Timeout>();
   private wake: () => void = () => undefined;
   private stopped = false;
   private dispatching: Promise<void> = Promise.resolve();
@@ -43,8 +50,7 @@ export class JobSource {
     private readonly bus: NatsBus,
     private readonly nodeId: string,
     devices: number,
-    /** The provider of a device, if it has one of its own. */
-    private readonly providerOf: (device: number) => string | undefined = () => undefined,
+    private readonly options: SourceOptions = {},
   ) {
     this.sentAtMs = new Float64Array(devices);
     this.waiting = Array.from({ length: devices }, (_, device) => device);
@@ -69,7 +75,7 @@ export class JobSource {
     this.bus.publish(subjects.gmsWithdraw(this.nodeId), JSON.stringify({ v: 1, withdrawals }));
     while (this.settled < this.taken) await new Promise<void>((resolve) => (this.wake = resolve));
     this.subscription.stop();
-    for (const timer of this.retries) clearTimeout(timer);
+    for (const pause of this.pauses) clearTimeout(pause);
   }
 
   private take(text: string): void {
@@ -78,16 +84,21 @@ export class JobSource {
       this.settled++;
       const device = Number(id.slice(this.prefix.length, id.indexOf(':')));
       this.latencies.push({ device, ms: performance.now() - (this.sentAtMs[device] ?? 0) });
-      if (outcome === 'delivered') this.waiting.push(device);
       // As a schedule would: else what is refused at once would come again and again, and take the others' time.
-      else this.retries.add(setTimeout(() => this.retry(device), RETRY_MS));
+      const pauseMs = outcome === 'delivered' ? (this.options.pauseMs ?? 0) : RETRY_MS;
+      if (pauseMs === 0) this.waiting.push(device);
+      else this.waitLater(device, pauseMs);
     }
     this.wake();
   }
 
-  private retry(device: number): void {
-    this.waiting.push(device);
-    this.wake();
+  private waitLater(device: number, delayMs: number): void {
+    const pause = setTimeout(() => {
+      this.pauses.delete(pause);
+      this.waiting.push(device);
+      this.wake();
+    }, delayMs);
+    this.pauses.add(pause);
   }
 
   private async dispatchAll(): Promise<void> {
@@ -119,7 +130,7 @@ export class JobSource {
 
   private nextJob(device: number): TriggerJob {
     const n = (this.attempts[device] = (this.attempts[device] ?? 0) + 1);
-    const provider = this.providerOf(device);
+    const provider = this.options.providerOf?.(device);
     this.sentAtMs[device] = performance.now();
     return {
       kind: 'trigger',

@@ -12,6 +12,8 @@ import { sleep } from './wait';
 export interface SlowReceiverSettings extends RoundsSettings {
   readonly destinations: number;
   readonly devices: number;
+  /** From a delivered notification to the next one of its device. */
+  readonly pauseMs: number;
   /** What the slow destination takes. */
   readonly slowMs: number;
 }
@@ -90,10 +92,14 @@ async function measure(
   }
 }
 
-/** Only what goes to the other destinations counts. */
+/**
+ * Only what goes to the other destinations counts. Devices pause, so that the node has room: at full rate every round has
+ * another queue, and how long that is says more of the machine than of one destination among others.
+ */
 async function lap(at: { bus: NatsBus; nodeId: string }, settings: SlowReceiverSettings): Promise<Phase> {
-  const { destinations, devices, seconds } = settings;
-  const source = new JobSource(at.bus, at.nodeId, devices, (device) => nameOf(device % destinations));
+  const { destinations, devices, pauseMs, seconds } = settings;
+  const providerOf = (device: number) => nameOf(device % destinations);
+  const source = new JobSource(at.bus, at.nodeId, devices, { providerOf, pauseMs });
   source.start();
   await sleep(WARM_UP_MS);
   source.latencies.length = 0;
