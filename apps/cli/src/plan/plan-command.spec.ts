@@ -124,9 +124,13 @@ describe('the picture', () => {
     expect(text).toContain(`wrote ${file}\n`);
     const svg = readFileSync(file, 'utf8');
     expect(unclosed(svg)).toEqual([]);
-    for (const box of ['chat-api × 9', 'NATS × 3', 'gms-registry × 2', 'resend-timer × 2'])
-      expect(svg).toContain(`>${box}</text>`);
-    expect(svg).toMatch(/session-actor × \d+</);
+    const told = JSON.parse(await plan(...LARGE, '--json')) as {
+      services: { kind: string; nodes: number }[];
+      nats: { servers: number };
+    };
+    expect(told.services).toHaveLength(5);
+    for (const { kind, nodes } of [...told.services, { kind: 'NATS', nodes: told.nats.servers }])
+      expect(svg).toContain(`>${kind} × ${nodes}</text>`);
     expect(svg).toMatch(/\d+ masters, \d+ replicas/);
     expect(svg).toMatch(/would need \d+ streams/);
     expect(svg).toContain('prefers-color-scheme: dark');

@@ -34,57 +34,57 @@ const estimated = (value: number, from: string, how: string): Figure => ({ value
 export const COSTS = {
   /** Microseconds of CPU for each item, as the bench of that step alone measures them, at its full rate. */
   stepUs: {
-    'chat-api': { refresh: measured(129, 'rest') },
+    'chat-api': { refresh: measured(93, 'rest') },
     'session-actor': {
-      event: measured(40, 'publish'),
-      push: estimated(74, 'bench resend', 'dispatch, result and settling as of a resend'),
-      refresh: measured(98, 'rest'),
-      resend: measured(74, 'resend'),
-      fire: estimated(37, 'bench resend', 'half of a resend, which is sent and settled too'),
+      event: measured(41, 'publish'),
+      push: estimated(45, 'bench resend', 'dispatch, result and settling as of a resend'),
+      refresh: measured(70, 'rest'),
+      resend: measured(45, 'resend'),
+      fire: estimated(23, 'bench resend', 'half of a resend, which is sent and settled too'),
     },
     'resend-timer': {
-      resend: measured(11, 'resend'),
-      fire: estimated(11, 'bench resend', 'as of a resend'),
+      resend: measured(8, 'resend'),
+      fire: estimated(8, 'bench resend', 'as of a resend'),
     },
-    'gms-node': { push: measured(60, 'deliver'), resend: measured(72, 'resend') },
+    'gms-node': { push: measured(61, 'deliver'), resend: measured(65, 'resend') },
     'gms-registry': {},
     nats: {
-      event: measured(26, 'publish'),
+      event: measured(30, 'publish'),
       push: estimated(
         20,
         'bench publish',
         'half of a record: job and result travel many to a message, unstored',
       ),
-      refresh: measured(64, 'rest'),
-      resend: estimated(26, 'bench publish', 'no more than a record that is a message of its own'),
-      fire: estimated(26, 'bench publish', 'no more than a record that is a message of its own'),
+      refresh: measured(52, 'rest'),
+      resend: estimated(30, 'bench publish', 'no more than a record that is a message of its own'),
+      fire: estimated(30, 'bench publish', 'no more than a record that is a message of its own'),
     },
     redis: {
-      event: measured(13, 'publish'),
-      push: estimated(27, 'bench resend', 'as of a resend'),
-      refresh: measured(28, 'rest'),
-      resend: measured(27, 'resend'),
-      fire: estimated(27, 'bench resend', 'no more than a resend'),
+      event: measured(16, 'publish'),
+      push: estimated(19, 'bench resend', 'as of a resend'),
+      refresh: measured(24, 'rest'),
+      resend: measured(19, 'resend'),
+      fire: estimated(19, 'bench resend', 'no more than a resend'),
     },
   } satisfies Record<Kind, Partial<Record<Flow, Figure>>>,
 
   /**
-   * The same for an event with its push and its refresh, end to end. That is more than the sum of the steps, because
-   * batches are small at rates which a system is planned for. So each step is taken that many times dearer.
+   * The same for an event with its push and its refresh, end to end, at the highest rate that is held. That is more than
+   * the sum of the steps, because batches are small while no process is full. So each step is taken that many times dearer.
    */
   endToEndUs: {
-    'chat-api': measured(225, 'e2e'),
-    'session-actor': measured(305, 'e2e'),
-    'gms-node': measured(178, 'e2e'),
-    nats: measured(182, 'e2e'),
-    redis: measured(81, 'e2e'),
+    'chat-api': measured(127, 'e2e'),
+    'session-actor': measured(162, 'e2e'),
+    'gms-node': measured(114, 'e2e'),
+    nats: measured(146, 'e2e'),
+    redis: measured(56, 'e2e'),
   } as Partial<Record<Kind, Figure>>,
 
   /** What each process takes of a core when nothing happens. */
-  idleCores: measured(0.039, 'idle'),
+  idleCores: measured(0.031, 'idle'),
 
   /** Of the leader of the log's stream, at the highest rate that was seen; a stream is written one message at a time. */
-  leaderUs: estimated(26, 'bench publish', 'all that a record costs NATS, as if one core had to do it'),
+  leaderUs: estimated(30, 'bench publish', 'all that a record costs NATS, as if one core had to do it'),
   /** For each follower that a message is copied to. No bench runs with replicas. */
   followerUs: estimated(15, 'bench publish', 'less than half of storing and giving out a message'),
   /** Records that one session-actor folds again per second when Redis has lost all. */
@@ -114,7 +114,7 @@ export const COSTS = {
 
   redisBytes: {
     /** State, timer of the inactivity ladder, place among the snapshots. */
-    session: measured(734, 'idle'),
+    session: measured(724, 'idle'),
     /** An armed resend. */
     timer: estimated(160, 'bench timers', 'the bar of the bench'),
     /** Beside the event itself. */
