@@ -1,8 +1,7 @@
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
 import { startStack, waitHttpReady, type Stack, type StackOptions } from '@flexpush/stack';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { makeTemporaryFolder, removeTemporaryFolder } from './temporary-folder';
+import { INTERRUPTED_CODE } from './up-signals';
 
 /** Options to set before anything happens: [section, name, value]. */
 export type OptionSetting = readonly [section: string, name: string, value: string];
@@ -14,14 +13,14 @@ export async function withOwnStack<T>(
   settings: { stack?: Omit<StackOptions, 'dir'>; options: readonly OptionSetting[] },
   task: (stack: Stack) => Promise<T>,
 ): Promise<T> {
-  const dir = await mkdtemp(join(tmpdir(), 'flexpush-'));
+  const dir = makeTemporaryFolder('flexpush-');
   try {
     const stack = await startStack({
       ...settings.stack,
       dir,
       counts: { 'sample-receiver': 0, ...settings.stack?.counts },
     });
-    const interrupted = () => void stack.stop().then(() => process.exit(130));
+    const interrupted = () => void stack.stop().then(() => process.exit(INTERRUPTED_CODE));
     process.once('SIGINT', interrupted);
     process.once('SIGTERM', interrupted);
     try {
@@ -34,7 +33,7 @@ export async function withOwnStack<T>(
       await stack.stop();
     }
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    removeTemporaryFolder(dir);
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resultsDir, savedResultSchema } from './saved-result';
+import { until } from './wait';
 
 const program = join(__dirname, '..', '..', 'dist', 'main.js');
 jest.setTimeout(120_000);
@@ -60,6 +61,19 @@ it('checks a bench in its short form', async () => {
   // How fast it is depends on what else the machine does.
   expect(code).toBe(result['verdict'] === 'pass' ? 0 : 1);
   expect(stderr).toContain('publish (1 of 1)');
+});
+
+it('leaves nothing behind when it is interrupted', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'flexpush-interrupted-'));
+  const env = { ...process.env, TMPDIR: dir };
+  const child = spawn(process.execPath, [program, 'bench', 'run', 'e2e'], { env, stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  const hasPeer = () => readdirSync(dir).some((name) => name.startsWith('flexpush-bullmq-'));
+  await until(() => Promise.resolve(hasPeer()), 'no peer was started', { lookMs: 50, maxMs: 60_000 });
+  child.kill('SIGINT');
+  expect(await ended).toBe(130);
+  expect(readdirSync(dir)).toEqual([]);
+  rmSync(dir, { recursive: true });
 });
 
 it('keeps results with their commit and machine, one file each', async () => {

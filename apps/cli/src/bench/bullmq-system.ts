@@ -1,9 +1,7 @@
 import { startRedis, type RedisServer } from '@flexpush/stack';
 import { Queue } from 'bullmq';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Pool } from 'undici';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder';
 import { BenchProcess } from './bench-process';
 import type { NamedProcess } from './cpu';
 import type { BullmqReliableSettings, ReliablePush } from './processes/bullmq-reliable';
@@ -32,7 +30,7 @@ export class BullmqSystem implements ReliableSystem {
   }
 
   static async start(connections = 128): Promise<BullmqSystem> {
-    const dir = await mkdtemp(join(tmpdir(), 'flexpush-bullmq-'));
+    const dir = makeTemporaryFolder('flexpush-bullmq-');
     const redis = await startRedis({ dir, name: 'bullmq-redis' });
     const queue = new Queue<ReliablePush>(QUEUE, {
       connection: { host: '127.0.0.1', port: redis.port },
@@ -71,6 +69,6 @@ export class BullmqSystem implements ReliableSystem {
     await this.app?.stop();
     await this.queue.close();
     await this.redis.stop();
-    await rm(this.dir, { recursive: true, force: true });
+    removeTemporaryFolder(this.dir);
   }
 }

@@ -1,9 +1,7 @@
 import type { Stack } from '@flexpush/stack';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { printProgress } from '../output';
 import { withOwnStack } from '../own-stack';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder';
 import { atLeast, atMost, toBenchResult, type BenchResult } from './bench-result';
 import { BullmqSystem } from './bullmq-system';
 import type { NamedProcess } from './cpu';
@@ -39,7 +37,7 @@ const TRIED = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
  * services on this machine. Load and receiver are this process. The peers do the same job on the same load in turn.
  */
 export async function runE2e(settings: E2eSettings): Promise<BenchResult> {
-  const profiles = settings.profile === true ? await mkdtemp(join(tmpdir(), 'flexpush-profile-')) : undefined;
+  const profiles = settings.profile === true ? makeTemporaryFolder('flexpush-profile-') : undefined;
   const nodeArgs = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
   const services: NamedProcess[] = [];
   try {
@@ -62,7 +60,7 @@ export async function runE2e(settings: E2eSettings): Promise<BenchResult> {
       profiles === undefined ? {} : { profile: readProfiles(profiles, services, { stretch, triggers }) };
     return { ...result, metrics: { ...metrics, ...profile } };
   } finally {
-    if (profiles !== undefined) await rm(profiles, { recursive: true });
+    if (profiles !== undefined) removeTemporaryFolder(profiles);
   }
 }
 

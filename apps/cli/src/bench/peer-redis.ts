@@ -1,11 +1,9 @@
 import { startRedis, type RedisServer } from '@flexpush/stack';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder';
 
 /** Gives a peer a Redis of its own, configured as that of the product is; it is gone afterwards. */
 export async function withPeerRedis<T>(task: (redis: RedisServer) => Promise<T>): Promise<T> {
-  const dir = await mkdtemp(join(tmpdir(), 'flexpush-peer-'));
+  const dir = makeTemporaryFolder('flexpush-peer-');
   try {
     const redis = await startRedis({ dir, name: 'peer-redis' });
     try {
@@ -14,6 +12,6 @@ export async function withPeerRedis<T>(task: (redis: RedisServer) => Promise<T>)
       await redis.stop();
     }
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    removeTemporaryFolder(dir);
   }
 }

@@ -89,12 +89,17 @@ export class ReliableLoad {
     return this.measured(async (once) => {
       const startedMs = performance.now();
       const running: Promise<void>[] = [];
-      for (let sent = 0; sent < seconds * perSecond;) {
+      const failures: unknown[] = [];
+      for (let sent = 0; sent < seconds * perSecond && failures.length === 0;) {
         const due = Math.min(seconds * perSecond, ((performance.now() - startedMs) * perSecond) / 1000);
-        for (; sent < due; sent++) running.push(once(startedMs + (sent * 1000) / perSecond));
+        for (; sent < due; sent++) {
+          const dueAtMs = startedMs + (sent * 1000) / perSecond;
+          running.push(once(dueAtMs).catch((error: unknown) => void failures.push(error)));
+        }
         await sleep(1);
       }
       await Promise.all(running);
+      if (failures.length > 0) throw failures[0];
     }, onTold);
   }
 

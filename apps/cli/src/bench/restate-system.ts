@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { freePort } from '@flexpush/stack';
-import { inParallel } from '../drill/load';
 import { Pool } from 'undici';
+import { inParallel } from '../drill/load';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder';
 import { BenchProcess } from './bench-process';
 import type { NamedProcess } from './cpu';
 import type { RestateServiceSettings } from './processes/restate-service';
@@ -36,7 +34,7 @@ export class RestateSystem implements ReliableSystem {
 
   static async start(connections = 128): Promise<RestateSystem> {
     const port = await freePort();
-    const dir = await mkdtemp(join(tmpdir(), 'flexpush-restate-'));
+    const dir = makeTemporaryFolder('flexpush-restate-');
     const server = await RestateServer.prepare(dir);
     const service = await BenchProcess.start('restate-service', {
       port,
@@ -82,7 +80,7 @@ export class RestateSystem implements ReliableSystem {
     await this.ingress.destroy();
     await this.server.stop();
     await this.service.stop();
-    await rm(this.dir, { recursive: true, force: true });
+    removeTemporaryFolder(this.dir);
   }
 
   private async call(path: string, body?: object, idempotencyKey?: string): Promise<void> {

@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
 import { prepareStack, redisCommand, waitHttpReady, type ManagedProcess, type Stack } from '@flexpush/stack';
+import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder';
 import type { StackNeeds } from './drill';
 import { Proxies } from './proxies';
 import { Reviver } from './reviver';
@@ -50,7 +48,7 @@ export class OwnTarget implements Target {
     stopped: AbortSignal,
     onEvent: (text: string) => void,
   ): Promise<OwnTarget> {
-    const dir = await mkdtemp(join(tmpdir(), 'flexpush-drill-'));
+    const dir = makeTemporaryFolder('flexpush-drill-');
     const proxies = needs.proxied === true ? await Proxies.start() : undefined;
     const stack = await prepareStack({
       dir,
@@ -133,7 +131,7 @@ export class OwnTarget implements Target {
     this.proxies?.heal();
     await this.stack.stop();
     await this.proxies?.close();
-    await rm(this.stack.dir, { recursive: true, force: true });
+    removeTemporaryFolder(this.stack.dir);
   }
 
   private async prepare(): Promise<void> {
