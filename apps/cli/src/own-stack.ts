@@ -1,5 +1,5 @@
 import { connectBus, openOptionStore } from '@flexpush/nats-bus';
-import { startStack, waitHttpReady, type Stack, type StackOptions } from '@flexpush/stack';
+import { prepareStack, waitHttpReady, type Stack, type StackOptions } from '@flexpush/stack';
 import { makeTemporaryFolder, removeTemporaryFolder } from './temporary-folder';
 import { INTERRUPTED_CODE } from './up-signals';
 
@@ -15,7 +15,7 @@ export async function withOwnStack<T>(
 ): Promise<T> {
   const dir = makeTemporaryFolder('flexpush-');
   try {
-    const stack = await startStack({
+    const stack = await prepareStack({
       ...settings.stack,
       dir,
       counts: { 'sample-receiver': 0, ...settings.stack?.counts },
@@ -24,6 +24,7 @@ export async function withOwnStack<T>(
     process.once('SIGINT', interrupted);
     process.once('SIGTERM', interrupted);
     try {
+      await stack.start();
       await setOptions(stack.natsUrl, settings.options);
       await untilReady(stack);
       return await task(stack);

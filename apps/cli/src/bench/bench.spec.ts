@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resultsDir, savedResultSchema } from './saved-result';
@@ -63,18 +63,38 @@ it('checks a bench in its short form', async () => {
   expect(stderr).toContain('publish (1 of 1)');
 });
 
-it('leaves nothing behind when it is interrupted', async () => {
+it.each([
+  { when: 'while its stack starts', begins: 'flexpush-' },
+  { when: 'with a peer', begins: 'flexpush-bullmq-' },
+])('leaves nothing behind when it is interrupted $when', async ({ begins }) => {
   const dir = mkdtempSync(join(tmpdir(), 'flexpush-interrupted-'));
   const env = { ...process.env, TMPDIR: dir };
   const child = spawn(process.execPath, [program, 'bench', 'run', 'e2e'], { env, stdio: 'ignore' });
   const ended = new Promise((resolve) => child.on('close', resolve));
-  const hasPeer = () => readdirSync(dir).some((name) => name.startsWith('flexpush-bullmq-'));
-  await until(() => Promise.resolve(hasPeer()), 'no peer was started', { lookMs: 50, maxMs: 60_000 });
+  const isThere = () =>
+    readdirSync(dir).some((name) => name.startsWith(begins)) &&
+    processesIn(dir).some((command) => command.includes('redis-server'));
+  await until(() => Promise.resolve(isThere()), 'nothing was started', { lookMs: 5, maxMs: 60_000 });
   child.kill('SIGINT');
   expect(await ended).toBe(130);
   expect(readdirSync(dir)).toEqual([]);
+  const areGone = () => processesIn(dir).length === 0;
+  await until(() => Promise.resolve(areGone()), 'processes were left', { lookMs: 50, maxMs: 10_000 });
   rmSync(dir, { recursive: true });
 });
+
+/** Command lines of the processes that work in a folder, also when it is gone. */
+function processesIn(dir: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      const at = readlinkSync(`/proc/${pid}/cwd`);
+      return at.startsWith(`${dir}/`) ? [readFileSync(`/proc/${pid}/cmdline`, 'utf8')] : [];
+    } catch {
+      // No process, or one that has just ended.
+      return [];
+    }
+  });
+}
 
 it('keeps results with their commit and machine, one file each', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'fp-bench-'));
