@@ -85,7 +85,7 @@ interface SessionChange {
 
 interface Changes {
   sessions: Map<string, SessionChange>;
-  /** Members that fired; with their timers, where there is such a session. */
+  /** Members that fired, each with its parts and its session, where the name can be read. */
   fired: Map<string, { name: TimerName; cached: CachedSession } | undefined>;
   outbox: Map<string, OutboxEntry | undefined>;
   options: boolean;
@@ -469,14 +469,11 @@ function noteTimers(
 ): void {
   const old = before ? armedTimers(before) : [];
   const wanted = after ? armedTimers(after) : [];
-  for (const { kind, userId, dueAtMs } of wanted) {
-    if (dueAtMsOf(old, { kind, userId }) !== dueAtMs)
-      timers.set(timerMember({ kind, sessionId, userId }), dueAtMs);
-  }
-  for (const { kind, userId } of old) {
-    if (dueAtMsOf(wanted, { kind, userId }) === undefined)
-      timers.set(timerMember({ kind, sessionId, userId }), undefined);
-  }
+  for (const timer of wanted)
+    if (dueAtMsOf(old, timer) !== timer.dueAtMs)
+      timers.set(timerMember({ sessionId, ...timer }), timer.dueAtMs);
+  for (const timer of old)
+    if (dueAtMsOf(wanted, timer) === undefined) timers.set(timerMember({ sessionId, ...timer }), undefined);
 }
 
 function refuse(

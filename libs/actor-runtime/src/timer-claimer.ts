@@ -48,7 +48,7 @@ const TURN_GAP_MS = 2;
 const HELD_RETRY_MS = 100;
 /** Records of a shard's timers that may be in the log and not folded yet. */
 const UNFOLDED_MAX = 2;
-/** How soon a shard whose fold is behind is looked at again; each time in a row it is twice as long, up to the second. */
+/** How soon a shard whose fold is behind is looked at again; each time in a row after twice as long, up to the maximum. */
 const BEHIND_RETRY_MS = 10;
 const BEHIND_RETRY_MAX_MS = 80;
 /** How soon the stores are asked for again while one is away. */

@@ -62,10 +62,5 @@ export function dueAtMsOf(
 /** Every timer the session wants armed: its member, and when it is due, epoch ms. */
 export function timersOf(session: Session): Map<string, number> {
   const { sessionId } = session;
-  return new Map(
-    armedTimers(session).map(({ kind, userId, dueAtMs }) => [
-      timerMember({ kind, sessionId, userId }),
-      dueAtMs,
-    ]),
-  );
+  return new Map(armedTimers(session).map((timer) => [timerMember({ sessionId, ...timer }), timer.dueAtMs]));
 }
