@@ -117,6 +117,25 @@ describe('NatsBus', () => {
     expect(statuses).toEqual(['disconnect', 'reconnect']);
   });
 
+  it('ends with a lost connection the requests that asked for it, and no others', async () => {
+    bus.subscribe('test.mute', () => undefined);
+    await bus.flush();
+    const ended: string[] = [];
+    const ask = (name: string, endsWithConnection: boolean) =>
+      bus.requests
+        .send('test.mute', '', { timeoutMs: 60_000, endsWithConnection })
+        .then(({ kind }) => ended.push(`${name}: ${kind}`));
+    const patient = ask('patient', false);
+    const bound = ask('bound', true);
+    await bus.flush();
+    await nats.server.kill();
+    await bound;
+    expect(ended).toEqual(['bound: timeout']);
+    bus.requests.close();
+    await patient;
+    await nats.server.start();
+  });
+
   it('waits for a server that starts later', async () => {
     await nats.server.kill();
     const connecting = connectBus({ url: nats.url, name: 'early' });

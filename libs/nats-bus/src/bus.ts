@@ -131,7 +131,10 @@ export class NatsBus implements Bus {
   private async watchStatus(): Promise<void> {
     const { onStatus } = this.options;
     for await (const status of this.connection.status()) {
-      if (status.type === Events.Disconnect) this.up = false;
+      if (status.type === Events.Disconnect) {
+        this.up = false;
+        this.requests.disconnected();
+      }
       if (status.type === Events.Reconnect) {
         this.up = true;
         this.coalesce();

@@ -1,7 +1,7 @@
 import { BOUNDS, publicRecordSchema, shardOf, subjects, type PublicRecord } from '@flexpush/contracts';
 import { randomUUID } from 'node:crypto';
 import { connectBus, type NatsBus } from './bus';
-import { storeMessage } from './store-message';
+import { PackedWriter } from './packed-writer';
 import { waitForShardCount } from './streams';
 import { NotThereError } from './waiting';
 
@@ -11,23 +11,36 @@ type WithoutEnvelope<T> = T extends unknown
 /** A chat event to publish; without an id it gets a random one. */
 export type ChatEventInput = WithoutEnvelope<PublicRecord>;
 
+/**
+ * `seq` is the sequence of the message in the log and `index` the event's place in it, as dead letters name both.
+ * `duplicate` says that the log itself knew the id; it does not of an event that travelled with others (`EventPublisher`).
+ */
 export type PublishResult =
-  | { kind: 'stored'; id: string; seq: number; duplicate: boolean }
+  | { kind: 'stored'; id: string; seq: number; index: number; duplicate: boolean }
   | { kind: 'invalid'; problems: string[] }
   | { kind: 'refused'; id: string; reason: string };
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const PUBLISH_TIMEOUT_MS = 5_000;
 
 /**
  * Publishes chat events: checks them, hashes to the shard itself (no mapping needed), and waits for the log's
  * acknowledgement. Never in silence: every call ends within its time-out, by an acknowledgement or a reason.
+ *
+ * Events that wait for those before them travel together (`PackedWriter`). Such a message has no Nats-Msg-Id; a repeat of
+ * one of its events is stored and then recognized by the session.
  */
 export class EventPublisher {
+  private readonly writer: PackedWriter;
+
   private constructor(
     private readonly bus: NatsBus,
     private readonly shardCount: number,
-  ) {}
+  ) {
+    this.writer = new PackedWriter(bus, {
+      subjectOf: subjects.logPublic,
+      messageBytesMax: BOUNDS.recordBytes,
+    });
+  }
 
   /** Throws `NotThereError` when there is no NATS server, or no flexpush on it, within the time-out (10 s). */
   static async connect(options: { url: string; name?: string; timeoutMs?: number }): Promise<EventPublisher> {
@@ -54,14 +67,12 @@ export class EventPublisher {
         kind: 'invalid',
         problems: parsed.error.issues.map((issue) => `${issue.path.join('.') || 'event'}: ${issue.message}`),
       };
-    const payload = JSON.stringify(parsed.data);
-    if (Buffer.byteLength(payload) > BOUNDS.recordBytes)
+    const json = JSON.stringify(parsed.data);
+    const bytes = Buffer.byteLength(json);
+    if (bytes > BOUNDS.recordBytes)
       return { kind: 'invalid', problems: [`event: larger than ${BOUNDS.recordBytes} bytes`] };
-    const subject = subjects.logPublic(shardOf(event.sessionId, this.shardCount));
-    const result = await storeMessage(this.bus, subject, payload, {
-      messageId: id,
-      timeoutMs: PUBLISH_TIMEOUT_MS,
-    });
+    const shard = shardOf(event.sessionId, this.shardCount);
+    const result = await this.writer.write(shard, { json, bytes, messageId: id });
     return { id, ...result };
   }
 

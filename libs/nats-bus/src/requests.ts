@@ -5,6 +5,7 @@ export type RawAnswer = { kind: 'answer'; message: Msg } | { kind: 'no-responder
 interface Waiting {
   readonly done: (answer: RawAnswer) => void;
   readonly timer: NodeJS.Timeout;
+  readonly endsWithConnection: boolean;
 }
 
 const NO_RESPONDERS = 503;
@@ -24,11 +25,18 @@ export class Requests {
     private readonly guard: (handle: () => void) => void,
   ) {}
 
-  /** Rejects when the message cannot be sent, as one that is larger than the server takes. */
+  /**
+   * Rejects when the message cannot be sent, as one that is larger than the server takes. `endsWithConnection`: a lost
+   * connection ends it as a time-out does, for its answer is most likely lost with it.
+   */
   send(
     subject: string,
     payload: string,
-    { timeoutMs, headers }: { timeoutMs: number; headers?: MsgHdrs },
+    {
+      timeoutMs,
+      headers,
+      endsWithConnection = false,
+    }: { timeoutMs: number; headers?: MsgHdrs; endsWithConnection?: boolean },
   ): Promise<RawAnswer> {
     if (this.connection.isClosed()) return Promise.resolve({ kind: 'timeout' });
     this.inbox ??= this.listen();
@@ -37,8 +45,14 @@ export class Requests {
     return new Promise((done) => {
       this.connection.publish(subject, payload, headers === undefined ? { reply } : { reply, headers });
       const timer = setTimeout(() => this.settle(token, { kind: 'timeout' }), timeoutMs);
-      this.waiting.set(token, { done, timer });
+      this.waiting.set(token, { done, timer, endsWithConnection });
     });
+  }
+
+  /** The connection is lost. What is asked from now on waits in the client until there is another. */
+  disconnected(): void {
+    for (const [token, { endsWithConnection }] of [...this.waiting])
+      if (endsWithConnection) this.settle(token, { kind: 'timeout' });
   }
 
   /** The connection is closed: nobody answers any more. */

@@ -11,7 +11,10 @@ interface Ack {
   error?: { description?: string };
 }
 
-/** Asks JetStream to store a message. The reason `timeout` says that it may have been stored all the same. */
+/**
+ * Asks JetStream to store a message. The reason `timeout`, which a lost connection gives at once, says that it may have
+ * been stored all the same.
+ */
 export async function storeMessage(
   bus: NatsBus,
   subject: string,
@@ -19,7 +22,8 @@ export async function storeMessage(
   { timeoutMs, messageId }: { timeoutMs: number; messageId?: string },
 ): Promise<StoreResult> {
   try {
-    const answer = await bus.requests.send(subject, payload, { timeoutMs, ...headersOf(messageId) });
+    const options = { timeoutMs, endsWithConnection: true, ...headersOf(messageId) };
+    const answer = await bus.requests.send(subject, payload, options);
     if (answer.kind === 'timeout') return { kind: 'refused', reason: 'timeout' };
     if (answer.kind === 'no-responders') return { kind: 'refused', reason: 'log-away' };
     const ack = (parseJson(answer.message.string()) ?? {}) as Ack;
