@@ -11,8 +11,7 @@ export interface RecordText {
 
 /** Where a record is stored: the message's sequence, and its place in the message. */
 export type WriteResult =
-  | { kind: 'stored'; seq: number; index: number; duplicate: boolean }
-  | { kind: 'refused'; reason: string };
+  { kind: 'stored'; seq: number; index: number; duplicate: boolean } | { kind: 'refused'; reason: string };
 
 interface Waiting extends RecordText {
   readonly done: (result: WriteResult) => void;
