@@ -6,7 +6,8 @@ function given() {
   const waves = new BatchWaves(clock);
   const shards = Array.from({ length: 4 }, (_, n) => ({ n }));
   const folding: number[] = [];
-  const enter = (n: number) => void waves.enter(shards[n] as object).then(() => folding.push(n));
+  const enter = (n: number, full?: 'full') =>
+    void waves.enter(shards[n] as object, { isFull: full === 'full' }).then(() => folding.push(n));
   const leave = (n: number) => waves.leave(shards[n] as object);
   const seen = async () => {
     await turn();
@@ -47,6 +48,8 @@ describe('BatchWaves', () => {
     await clock.advance(9);
     expect(await seen()).toEqual([0]);
     await clock.advance(1);
+    expect(await seen()).toEqual([]);
+    await clock.advance(14);
     expect(await seen()).toEqual([1]);
     // The late one is no member of the present wave, and does not end it.
     enter(2);
@@ -54,6 +57,42 @@ describe('BatchWaves', () => {
     expect(await seen()).toEqual([]);
     leave(1);
     expect(await seen()).toEqual([2]);
+  });
+
+  it('gathers longer after a wave that was slow, and no longer than its bound', async () => {
+    const { clock, enter, leave, seen } = given();
+    const pauseAfter = async (waveMs: number): Promise<number> => {
+      enter(0);
+      for (let waitedMs = 0; ; waitedMs++) {
+        if ((await seen()).length > 0) {
+          await clock.advance(waveMs);
+          leave(0);
+          return waitedMs;
+        }
+        await clock.advance(1);
+      }
+    };
+    await pauseAfter(3);
+    expect(await pauseAfter(5)).toBe(0);
+    expect(await pauseAfter(9)).toBe(4);
+    expect(await pauseAfter(1)).toBe(12);
+    expect(await pauseAfter(1)).toBe(0);
+    // The pause counts from the end of the wave, not from who comes next.
+    await pauseAfter(9);
+    await clock.advance(7);
+    expect(await pauseAfter(1)).toBe(5);
+  });
+
+  it('does not let a full batch wait, nor who waits with it', async () => {
+    const { clock, enter, leave, seen } = given();
+    enter(0);
+    await clock.advance(8);
+    leave(0);
+    await seen();
+    enter(1);
+    expect(await seen()).toEqual([]);
+    enter(2, 'full');
+    expect(await seen()).toEqual([1, 2]);
   });
 
   it('is left by who waits, and by who is lost in the middle', async () => {

@@ -319,9 +319,9 @@ export class ShardActor {
 
   /** What came in while it waited for its wave joins the batch. */
   private async joinWave(messages: LogMessage[]): Promise<void> {
-    await this.deps.waves.enter(this);
-    const room = this.settings.recordsPerBatch - messages.length;
     const reader = this.reader as LogReader;
+    const room = this.settings.recordsPerBatch - messages.length;
+    await this.deps.waves.enter(this, { isFull: reader.waiting() >= room });
     if (!this.stopping && room > 0 && reader.waiting() > 0) messages.push(...(await reader.next(room)));
   }
 

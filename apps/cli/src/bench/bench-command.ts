@@ -100,9 +100,10 @@ const timers: Bench<TimersSettings> = {
 const scale: Bench<ScaleSettings> = {
   name: 'scale',
   measures: 'rate, p99 and cost per event with ever more open chats, and with ever more nodes',
-  short: '--seconds 2 --repeats 1 --sessions 600,6000 --nodes 1,2',
+  short: '--seconds 2 --repeats 3 --sessions 600,6000 --nodes 1,2 --warm-up-seconds 5',
   withOptions: (command) =>
     withRounds(command)
+      .option('--warm-up-seconds <s>', 'load before the first measurement, per stack', parseCount, 20)
       .option(
         '--sessions <list>',
         'open chats of each step',

@@ -5,9 +5,11 @@ import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder'
 import { BenchProcess } from './bench-process';
 import type { NamedProcess } from './cpu';
 import type { BullmqReliableSettings, ReliablePush } from './processes/bullmq-reliable';
-import type { ReliableSystem } from './reliable-load';
+import { CONFIRM_CONNECTIONS, type ReliableSystem } from './reliable-load';
 
 const QUEUE = 'reliable';
+/** Jobs that its worker has under way; with more it is no faster. */
+const CONCURRENCY = 128;
 const TEXT = 'How can I help you today?';
 
 /** BullMQ doing the same job, on a Redis of its own that is configured as that of the product is. */
@@ -21,7 +23,6 @@ export class BullmqSystem implements ReliableSystem {
     private readonly dir: string,
     private readonly redis: RedisServer,
     private readonly queue: Queue<ReliablePush>,
-    private readonly connections: number,
   ) {}
 
   get processes(): readonly NamedProcess[] {
@@ -29,25 +30,25 @@ export class BullmqSystem implements ReliableSystem {
     return this.app ? [redis, { name: 'bullmq-worker', pid: this.app.pid }] : [redis];
   }
 
-  static async start(connections = 128): Promise<BullmqSystem> {
+  static async start(): Promise<BullmqSystem> {
     const dir = makeTemporaryFolder('flexpush-bullmq-');
     const redis = await startRedis({ dir, name: 'bullmq-redis' });
     const queue = new Queue<ReliablePush>(QUEUE, {
       connection: { host: '127.0.0.1', port: redis.port },
     });
-    return new BullmqSystem(dir, redis, queue, connections);
+    return new BullmqSystem(dir, redis, queue);
   }
 
   /** There is nothing to open: a chat is a name. */
   async open(count: number, receiverUrl: string): Promise<readonly string[]> {
-    const { redis, connections } = this;
+    const { redis } = this;
     this.app = await BenchProcess.start('bullmq-reliable', {
       redisPort: redis.port,
       queue: QUEUE,
       url: receiverUrl,
-      concurrency: connections,
+      concurrency: CONCURRENCY,
     } satisfies BullmqReliableSettings);
-    this.confirms = new Pool(await this.app.ask<string>('url'), { connections });
+    this.confirms = new Pool(await this.app.ask<string>('url'), { connections: CONFIRM_CONNECTIONS });
     return Array.from({ length: count }, (_, n) => `chat-${n}`);
   }
 

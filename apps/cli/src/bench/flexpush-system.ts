@@ -4,7 +4,7 @@ import { ChatClient, type ChatIdentity } from '../chat-client';
 import { processesOf, type NamedProcess } from './cpu';
 import { CUSTOMER, LogFill, secureKeyOf } from './log-fill';
 import { untilQuiet } from './metrics';
-import type { ReliableSystem } from './reliable-load';
+import { CONFIRM_CONNECTIONS, type ReliableSystem } from './reliable-load';
 
 const TEXT = 'How can I help you today?';
 const PROVIDER = 'bench';
@@ -23,9 +23,9 @@ export class FlexpushSystem implements ReliableSystem {
     this.processes = processesOf(stack).filter(({ pid }) => pid !== process.pid);
   }
 
-  static async connect(stack: Stack, connections = 128): Promise<FlexpushSystem> {
+  static async connect(stack: Stack): Promise<FlexpushSystem> {
     const at = { url: stack.natsUrl, name: 'flexpush-bench' };
-    const client = new ChatClient(stack.chatApiUrl ?? '', 'support-web', connections);
+    const client = new ChatClient(stack.chatApiUrl ?? '', 'support-web', CONFIRM_CONNECTIONS);
     return new FlexpushSystem(stack, await connectBus(at), await EventPublisher.connect(at), client);
   }
 

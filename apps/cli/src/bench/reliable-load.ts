@@ -43,6 +43,8 @@ export interface OpenLoop {
 }
 
 const PUSH_TIMEOUT_MS = 10_000;
+/** Connections of all customers over which they confirm, to whichever system. */
+export const CONFIRM_CONNECTIONS = 256;
 
 /** Publishes events into a system, waits for their notifications, and confirms each. The receiver is this process too. */
 export class ReliableLoad {

@@ -5,13 +5,14 @@ import { makeTemporaryFolder, removeTemporaryFolder } from '../temporary-folder'
 import { BenchProcess } from './bench-process';
 import type { NamedProcess } from './cpu';
 import type { RestateServiceSettings } from './processes/restate-service';
-import type { ReliableSystem } from './reliable-load';
+import { CONFIRM_CONNECTIONS, type ReliableSystem } from './reliable-load';
 import { RestateServer } from './restate-server';
 import { until } from './wait';
 
 const REGISTER_MAX_MS = 60_000;
 const LOOK_MS = 100;
 const SET_UP_PARALLEL = 64;
+const POST_CONNECTIONS = 128;
 const TEXT = 'How can I help you today?';
 
 /** Restate with its defaults, one node, and the job as one of its virtual objects. Events and confirms go to its ingress. */
@@ -32,15 +33,16 @@ export class RestateSystem implements ReliableSystem {
     ];
   }
 
-  static async start(connections = 128): Promise<RestateSystem> {
+  static async start(): Promise<RestateSystem> {
     const port = await freePort();
     const dir = makeTemporaryFolder('flexpush-restate-');
     const server = await RestateServer.prepare(dir);
     const service = await BenchProcess.start('restate-service', {
       port,
-      connections,
+      connections: POST_CONNECTIONS,
     } satisfies RestateServiceSettings);
-    const system = new RestateSystem(dir, server, service, new Pool(server.ingressUrl, { connections }));
+    const ingress = new Pool(server.ingressUrl, { connections: CONFIRM_CONNECTIONS });
+    const system = new RestateSystem(dir, server, service, ingress);
     try {
       await server.start();
       await register(server.adminUrl, `http://127.0.0.1:${port}`);

@@ -4,16 +4,22 @@ import { withOwnStack } from '../own-stack';
 import { atMost, toBenchResult, type BenchResult } from './bench-result';
 import { FlexpushSystem } from './flexpush-system';
 import { ReliableLoad, type LoadPhase } from './reliable-load';
+import { alternate, ratio, type RoundsSettings } from './rounds';
 import { percentile, round } from './statistics';
 
-export interface ScaleSettings {
-  readonly seconds: number;
-  readonly repeats: number;
-  /** Open chats of each step. */
+export interface ScaleSettings extends RoundsSettings {
+  /** Of each stack, before its first round. */
+  readonly warmUpSeconds: number;
+  /** Open chats of each step; the first one is what the others are compared with. */
   readonly sessions: readonly number[];
   /** session-actors and gms-nodes of each step. */
   readonly nodes: readonly number[];
   readonly inFlight: number;
+}
+
+interface Size {
+  readonly sessions: number;
+  readonly nodes: number;
 }
 
 interface Step {
@@ -24,31 +30,41 @@ interface Step {
   readonly lost: number;
   /** Of everything but load and receiver. */
   readonly cpuUsPerEvent: number;
+  /** Against the smallest size in the same rounds. */
+  readonly costRatio: number;
+  readonly slowdown: number;
 }
 
 /** What an event may cost more with the most chats than with the fewest. */
 const GROWTH_BAR = 1.15;
 /** With more processes than cores the rate may fall, but not collapse. */
 const COLLAPSE_BAR = 0.5;
-const WARM_UP_S = 3;
 
-/** The same load on more and more open chats, and on more and more nodes. Each step has a stack of its own. */
+/**
+ * The same load on more and more open chats, and on more and more nodes. Each size has a stack of its own, whose rounds
+ * alternate with those of the smallest one.
+ */
 export async function runScale(settings: ScaleSettings): Promise<BenchResult> {
-  const bySessions: Step[] = [];
-  for (const sessions of settings.sessions)
-    bySessions.push(await step(`${sessions} chats`, settings, { sessions, nodes: 1 }));
-  const byNodes: Step[] = [];
-  for (const nodes of settings.nodes)
-    byNodes.push(await step(`${nodes} nodes`, settings, { sessions: settings.sessions[0] ?? 1_000, nodes }));
-  return toResult({ bySessions, byNodes }, settings);
+  const { sessions, nodes } = settings;
+  const smallest = { sessions: sessions[0] ?? 1_000, nodes: nodes[0] ?? 1 };
+  return withLoad('the smallest', smallest, settings, async (reference) => {
+    const bySessions: Step[] = [];
+    for (const count of sessions.slice(1))
+      bySessions.push(await step(`${count} chats`, { ...smallest, sessions: count }, reference, settings));
+    const byNodes: Step[] = [];
+    for (const count of nodes.slice(1))
+      byNodes.push(await step(`${count} nodes`, { ...smallest, nodes: count }, reference, settings));
+    return toResult({ bySessions, byNodes }, settings);
+  });
 }
 
-async function step(
+async function withLoad<T>(
   what: string,
-  settings: ScaleSettings,
-  { sessions, nodes }: { sessions: number; nodes: number },
-): Promise<Step> {
-  printProgress(`${what}: starting`);
+  { sessions, nodes }: Size,
+  { warmUpSeconds, inFlight }: ScaleSettings,
+  task: (load: ReliableLoad) => Promise<T>,
+): Promise<T> {
+  printProgress(`${what}: opening ${sessions} chats`);
   const stack: Omit<StackOptions, 'dir'> = {
     logLevel: 'warn',
     counts: { 'session-actor': nodes, 'gms-node': nodes },
@@ -61,57 +77,67 @@ async function step(
   return withOwnStack({ stack, options }, async (started) => {
     const load = await ReliableLoad.open(await FlexpushSystem.connect(started), sessions);
     try {
-      const { seconds, inFlight } = settings;
-      await load.closedLoop({ seconds: WARM_UP_S, inFlight });
-      const phases: LoadPhase[] = [];
-      for (let n = 1; n <= settings.repeats; n++) {
-        printProgress(`${what}: round ${n} of ${settings.repeats}`);
-        phases.push(await load.closedLoop({ seconds, inFlight }));
-      }
-      return summary(what, phases);
+      printProgress(`${what}: warming up`);
+      await load.closedLoop({ seconds: warmUpSeconds, inFlight });
+      return await task(load);
     } finally {
       await load.close();
     }
   });
 }
 
-function summary(what: string, phases: readonly LoadPhase[]): Step {
+function step(what: string, size: Size, reference: ReliableLoad, settings: ScaleSettings): Promise<Step> {
+  return withLoad(what, size, settings, async (load) => {
+    printProgress(`${what}, in turn with the smallest`);
+    const rounds = await alternate<LoadPhase, 'smallest' | 'this'>(
+      { smallest: () => lap(reference, settings), this: () => lap(load, settings) },
+      settings,
+    );
+    return summary(what, rounds.this, rounds.smallest);
+  });
+}
+
+/** A round is not to pay for what the one before it has left to do. */
+async function lap(load: ReliableLoad, { seconds, inFlight }: ScaleSettings): Promise<LoadPhase> {
+  const phase = await load.closedLoop({ seconds, inFlight });
+  await load.untilIdle();
+  return phase;
+}
+
+function summary(what: string, phases: readonly LoadPhase[], references: readonly LoadPhase[]): Step {
   const median = (of: (phase: LoadPhase) => number) => round(percentile(phases.map(of), 50));
+  const compared = (of: (phase: LoadPhase) => number) => ratio(phases.map(of), references.map(of));
   return {
     what,
     perS: median(({ perS }) => perS),
     p50Ms: median(({ p50Ms }) => p50Ms),
     p99Ms: median(({ p99Ms }) => p99Ms),
     lost: phases.reduce((sum, { lost }) => sum + lost, 0),
-    cpuUsPerEvent: median(({ cpuUsPerTrigger: { load: _load, ...services } }) =>
-      Object.values(services).reduce((sum, us) => sum + us, 0),
-    ),
+    cpuUsPerEvent: median(costUs),
+    costRatio: compared(costUs),
+    slowdown: compared(({ perS }) => 1 / perS),
   };
+}
+
+function costUs({ cpuUsPerTrigger: { load: _load, ...services } }: LoadPhase): number {
+  return Object.values(services).reduce((sum, us) => sum + us, 0);
 }
 
 function toResult(
   { bySessions, byNodes }: { bySessions: Step[]; byNodes: Step[] },
   settings: ScaleSettings,
 ): BenchResult {
-  const ratioOf = (steps: readonly Step[], of: (one: Step) => number): number =>
-    round(of(steps.at(-1) as Step) / of(steps[0] as Step));
-  const ratios = {
-    'cost per event, most chats to fewest': ratioOf(bySessions, ({ cpuUsPerEvent }) => cpuUsPerEvent),
-    'slowdown, most nodes to fewest': ratioOf([...byNodes].reverse(), ({ perS }) => perS),
-  };
+  const growth = bySessions.at(-1)?.costRatio ?? 1;
+  const slowdown = byNodes.at(-1)?.slowdown ?? 1;
   const lost = [...bySessions, ...byNodes].reduce((sum, one) => sum + one.lost, 0);
-  return toBenchResult(
-    'scale',
-    [
-      atMost(
-        'cost per event, most chats to fewest',
-        ratios['cost per event, most chats to fewest'],
-        GROWTH_BAR,
-      ),
-      atMost('slowdown, most nodes to fewest', ratios['slowdown, most nodes to fewest'], 1 / COLLAPSE_BAR),
-      atMost('lost', lost, 0),
-    ],
-    { settings, bySessions, byNodes },
-    ratios,
-  );
+  const bars = [
+    atMost('cost per event, most chats to fewest', growth, GROWTH_BAR),
+    atMost('slowdown, most nodes to fewest', slowdown, 1 / COLLAPSE_BAR),
+    atMost('lost', lost, 0),
+  ];
+  const ratios = {
+    'cost per event, most chats to fewest': growth,
+    'slowdown, most nodes to fewest': slowdown,
+  };
+  return toBenchResult('scale', bars, { settings, bySessions, byNodes }, ratios);
 }
