@@ -13,7 +13,7 @@ function given() {
     await turn();
     return folding.splice(0);
   };
-  return { clock, enter, leave, seen };
+  return { clock, waves, enter, leave, seen };
 }
 
 describe('BatchWaves', () => {
@@ -81,6 +81,28 @@ describe('BatchWaves', () => {
     await pauseAfter(9);
     await clock.advance(7);
     expect(await pauseAfter(1)).toBe(5);
+  });
+
+  it('does not gather longer after a wave that was slow by its many records', async () => {
+    const { clock, waves, enter, leave, seen } = given();
+    const goAgain = async (records: number): Promise<number[]> => {
+      enter(0);
+      await seen();
+      waves.carry(records / 2);
+      waves.carry(records / 2);
+      await clock.advance(8);
+      leave(0);
+      enter(1);
+      const gone = await seen();
+      await clock.advance(10);
+      leave(1);
+      await clock.advance(16);
+      await seen();
+      return gone;
+    };
+    expect(await goAgain(256)).toEqual([1]);
+    // Counted from nought for each wave.
+    expect(await goAgain(254)).toEqual([]);
   });
 
   it('does not let a full batch wait, nor who waits with it', async () => {

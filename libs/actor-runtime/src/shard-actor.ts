@@ -571,6 +571,7 @@ export class ShardActor {
         weight += weightOf(record);
       }
     }
+    this.deps.waves.carry(weight);
     this.carried = read.slice(count);
     return { messages: count === read.length ? read : read.slice(0, count), records };
   }
