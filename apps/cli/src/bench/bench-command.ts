@@ -99,8 +99,8 @@ const timers: Bench<TimersSettings> = {
 
 const scale: Bench<ScaleSettings> = {
   name: 'scale',
-  measures: 'rate, p99 and cost per event with ever more open chats, and with ever more nodes',
-  short: '--seconds 2 --repeats 3 --sessions 600,6000 --nodes 1,2 --warm-up-seconds 5',
+  measures: 'rate, p99 and cost per event with ever more open chats, nodes and destinations',
+  short: '--seconds 2 --repeats 3 --sessions 600,6000 --nodes 1,2 --destinations 1 --warm-up-seconds 5',
   withOptions: (command) =>
     withRounds(command)
       .option('--warm-up-seconds <s>', 'load before the first measurement, per stack', parseCount, 20)
@@ -111,6 +111,7 @@ const scale: Bench<ScaleSettings> = {
         [1_000, 10_000, 100_000, 1_000_000],
       )
       .option('--nodes <list>', 'session-actors and gms-nodes of each step', parseCounts, [1, 2, 4, 8])
+      .option('--destinations <list>', "customers' servers of each step", parseCounts, [1, 100])
       .option('--in-flight <n>', 'events on their way at once', parseCount, 512),
   run: runScale,
 };

@@ -7,7 +7,6 @@ import { untilQuiet } from './metrics';
 import { CONFIRM_CONNECTIONS, type ReliableSystem } from './reliable-load';
 
 const TEXT = 'How can I help you today?';
-const PROVIDER = 'bench';
 
 /** This product: events over NATS as an agent's program publishes them, confirmed by a refresh over REST. */
 export class FlexpushSystem implements ReliableSystem {
@@ -30,16 +29,22 @@ export class FlexpushSystem implements ReliableSystem {
   }
 
   /** Through the log, because by REST a million would take minutes. Resolves when nothing is on its way any more. */
-  async open(count: number, receiverUrl: string): Promise<readonly string[]> {
+  async open(count: number, ...receiverUrls: [string, ...string[]]): Promise<readonly string[]> {
     const options = await openOptionStore(this.bus);
-    const set = await options.set(`push.provider.${PROVIDER}`, 'customhttp.url', receiverUrl);
+    for (const [n, url] of receiverUrls.entries()) {
+      const set = await options.set(`push.provider.${providerOf(n)}`, 'customhttp.url', url);
+      if (set.kind === 'refused') throw new Error(set.reason);
+    }
     options.close();
-    if (set.kind === 'refused') throw new Error(set.reason);
-    const fill = await LogFill.open(this.bus, PROVIDER);
-    const sessionIds = await fill.openChats(count);
-    await fill.refreshChats(sessionIds);
+    const ofEach: string[][] = [];
+    for (const n of receiverUrls.keys()) {
+      const fill = await LogFill.open(this.bus, providerOf(n));
+      const sessionIds = await fill.openChats(shareOf(count, n, receiverUrls.length));
+      await fill.refreshChats(sessionIds);
+      ofEach.push(sessionIds);
+    }
     await untilQuiet(this.stack);
-    return sessionIds;
+    return inTurn(ofEach);
   }
 
   async publish(sessionId: string): Promise<void> {
@@ -64,4 +69,19 @@ export class FlexpushSystem implements ReliableSystem {
     await this.events.close();
     await this.bus.close();
   }
+}
+
+function providerOf(n: number): string {
+  return `bench-${n}`;
+}
+
+/** Of `count` things that are dealt out to so many, those of the `n`th. */
+function shareOf(count: number, n: number, ofAll: number): number {
+  return Math.ceil((count - n) / ofAll);
+}
+
+/** The first of each list, then the second of each, and so on. */
+function inTurn(lists: readonly (readonly string[])[]): string[] {
+  const longest = Math.max(...lists.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, n) => lists.flatMap((list) => list[n] ?? [])).flat();
 }

@@ -11,8 +11,8 @@ export interface ReliableSystem {
   readonly name: string;
   /** What runs for it, beside this process. */
   readonly processes: readonly NamedProcess[];
-  /** Opens so many chats whose notifications go to this URL, and returns their ids. */
-  open(count: number, receiverUrl: string): Promise<readonly string[]>;
+  /** Opens so many chats whose notifications go to these URLs in turn, and returns their ids. Peers know one URL only. */
+  open(count: number, ...receiverUrls: [string, ...string[]]): Promise<readonly string[]>;
   publish(chatId: string): Promise<void>;
   confirm(chatId: string): Promise<void>;
   close(): Promise<void>;
@@ -55,18 +55,20 @@ export class ReliableLoad {
 
   private constructor(
     private readonly system: ReliableSystem,
-    private readonly receiver: PushReceiver,
+    private readonly receivers: readonly PushReceiver[],
   ) {}
 
-  /** With so many chats open. */
-  static async open(system: ReliableSystem, sessions: number): Promise<ReliableLoad> {
+  /** With so many chats open, whose notifications go to so many destinations. */
+  static async open(system: ReliableSystem, sessions: number, destinations = 1): Promise<ReliableLoad> {
     const arrived = (text: string, atMs: number): void => {
       const chatId = /"session-id":"([^"]*)"/.exec(text)?.[1] ?? '';
       if (text.includes('"notify-attempt":"0"')) load.arrivals.get(chatId)?.(atMs);
     };
-    const receiver = await PushReceiver.start(({ text, atMs }) => arrived(text, atMs));
-    const load = new ReliableLoad(system, receiver);
-    load.idle = [...(await system.open(sessions, receiver.url))];
+    const start = () => PushReceiver.start(({ text, atMs }) => arrived(text, atMs));
+    const first = await start();
+    const others = await Promise.all(Array.from({ length: destinations - 1 }, start));
+    const load = new ReliableLoad(system, [first, ...others]);
+    load.idle = [...(await system.open(sessions, first.url, ...others.map(({ url }) => url)))];
     return load;
   }
 
@@ -107,7 +109,7 @@ export class ReliableLoad {
 
   async close(): Promise<void> {
     await this.system.close();
-    await this.receiver.close();
+    await Promise.all(this.receivers.map((receiver) => receiver.close()));
   }
 
   private async measured(

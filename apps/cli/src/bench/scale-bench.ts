@@ -14,12 +14,15 @@ export interface ScaleSettings extends RoundsSettings {
   readonly sessions: readonly number[];
   /** session-actors and gms-nodes of each step. */
   readonly nodes: readonly number[];
+  /** Customers' servers that the notifications of each step go to. */
+  readonly destinations: readonly number[];
   readonly inFlight: number;
 }
 
 interface Size {
   readonly sessions: number;
   readonly nodes: number;
+  readonly destinations: number;
 }
 
 interface Step {
@@ -41,26 +44,47 @@ const GROWTH_BAR = 1.15;
 const COLLAPSE_BAR = 0.5;
 
 /**
- * The same load on more and more open chats, and on more and more nodes. Each size has a stack of its own, whose rounds
+ * The same load on more and more open chats, nodes and destinations. Each size has a stack of its own, whose rounds
  * alternate with those of the smallest one.
  */
 export async function runScale(settings: ScaleSettings): Promise<BenchResult> {
-  const { sessions, nodes } = settings;
-  const smallest = { sessions: sessions[0] ?? 1_000, nodes: nodes[0] ?? 1 };
+  const { sessions, nodes, destinations } = settings;
+  const smallest = {
+    sessions: sessions[0] ?? 1_000,
+    nodes: nodes[0] ?? 1,
+    destinations: destinations[0] ?? 1,
+  };
   return withLoad('the smallest', smallest, settings, async (reference) => {
-    const bySessions: Step[] = [];
-    for (const count of sessions.slice(1))
-      bySessions.push(await step(`${count} chats`, { ...smallest, sessions: count }, reference, settings));
-    const byNodes: Step[] = [];
-    for (const count of nodes.slice(1))
-      byNodes.push(await step(`${count} nodes`, { ...smallest, nodes: count }, reference, settings));
-    return toResult({ bySessions, byNodes }, settings);
+    const compare = async (
+      counts: readonly number[],
+      sizeOf: (count: number) => { what: string; size: Size },
+    ): Promise<Step[]> => {
+      const steps: Step[] = [];
+      for (const count of counts.slice(1)) {
+        const { what, size } = sizeOf(count);
+        steps.push(await step(what, size, reference, settings));
+      }
+      return steps;
+    };
+    const bySessions = await compare(sessions, (count) => ({
+      what: `${count} chats`,
+      size: { ...smallest, sessions: count },
+    }));
+    const byNodes = await compare(nodes, (count) => ({
+      what: `${count} nodes`,
+      size: { ...smallest, nodes: count },
+    }));
+    const byDestinations = await compare(destinations, (count) => ({
+      what: `${count} destinations`,
+      size: { ...smallest, destinations: count },
+    }));
+    return toResult({ bySessions, byNodes, byDestinations }, settings);
   });
 }
 
 async function withLoad<T>(
   what: string,
-  { sessions, nodes }: Size,
+  { sessions, nodes, destinations }: Size,
   { warmUpSeconds, inFlight }: ScaleSettings,
   task: (load: ReliableLoad) => Promise<T>,
 ): Promise<T> {
@@ -75,7 +99,7 @@ async function withLoad<T>(
     ['push', 'pushEnabled', 'customhttp'],
   ] as const;
   return withOwnStack({ stack, options }, async (started) => {
-    const load = await ReliableLoad.open(await FlexpushSystem.connect(started), sessions);
+    const load = await ReliableLoad.open(await FlexpushSystem.connect(started), sessions, destinations);
     try {
       printProgress(`${what}: warming up`);
       await load.closedLoop({ seconds: warmUpSeconds, inFlight });
@@ -124,12 +148,14 @@ function costUs({ cpuUsPerTrigger: { load: _load, ...services } }: LoadPhase): n
 }
 
 function toResult(
-  { bySessions, byNodes }: { bySessions: Step[]; byNodes: Step[] },
+  steps: { bySessions: Step[]; byNodes: Step[]; byDestinations: Step[] },
   settings: ScaleSettings,
 ): BenchResult {
-  const growth = bySessions.at(-1)?.costRatio ?? 1;
-  const slowdown = byNodes.at(-1)?.slowdown ?? 1;
-  const lost = [...bySessions, ...byNodes].reduce((sum, one) => sum + one.lost, 0);
+  const growth = steps.bySessions.at(-1)?.costRatio ?? 1;
+  const slowdown = steps.byNodes.at(-1)?.slowdown ?? 1;
+  const lost = Object.values(steps)
+    .flat()
+    .reduce((sum, one) => sum + one.lost, 0);
   const bars = [
     atMost('cost per event, most chats to fewest', growth, GROWTH_BAR),
     atMost('slowdown, most nodes to fewest', slowdown, 1 / COLLAPSE_BAR),
@@ -139,5 +165,5 @@ function toResult(
     'cost per event, most chats to fewest': growth,
     'slowdown, most nodes to fewest': slowdown,
   };
-  return toBenchResult('scale', bars, { settings, bySessions, byNodes }, ratios);
+  return toBenchResult('scale', bars, { settings, ...steps }, ratios);
 }
