@@ -3,6 +3,7 @@ import { printJson, printLine, printProgress, printTable, printVerdict } from '.
 import { parseCount, parseCounts, withRounds } from './bench-options';
 import type { BenchResult } from './bench-result';
 import { registerCheck } from './check-command';
+import { CONNECTIONS } from './counted-posts';
 import { runDeliver, type DeliverSettings } from './deliver-bench';
 import { runE2e, type E2eSettings } from './e2e-bench';
 import { runIdle, type IdleSettings } from './idle-bench';
@@ -80,7 +81,13 @@ const resend: Bench<ResendSettings> = {
     withRounds(command)
       .option('--subscriptions <n>', 'subscriptions that nobody confirms', parseCount, 40_000)
       .option('--delay <s>', 'until an unconfirmed push is due again', parseCount, 1)
-      .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5),
+      .option('--receiver-ms <ms>', 'how long the receiver takes', parseCount, 5)
+      .option(
+        '--connections <n>',
+        'to the receiver, of gms-node (FLEXPUSH_GMS_CONNECTIONS_MAX) and of undici',
+        parseCount,
+        CONNECTIONS,
+      ),
   run: runResend,
 };
 

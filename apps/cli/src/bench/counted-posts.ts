@@ -29,8 +29,12 @@ export async function withReceiver<T>(
 }
 
 /** Runs a task with undici alone, which POSTs to this URL when it is asked to. */
-export async function withBareSender<T>(url: string, task: (bare: BenchProcess) => Promise<T>): Promise<T> {
-  const settings: BareSenderSettings = { url, connections: CONNECTIONS };
+export async function withBareSender<T>(
+  url: string,
+  task: (bare: BenchProcess) => Promise<T>,
+  connections = CONNECTIONS,
+): Promise<T> {
+  const settings: BareSenderSettings = { url, connections };
   const bare = await BenchProcess.start('bare-sender', settings);
   try {
     return await task(bare);

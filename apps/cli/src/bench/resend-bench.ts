@@ -27,6 +27,8 @@ export interface ResendSettings extends RoundsSettings {
   /** In seconds. Whoever sends fewer than all subscriptions in this time always has one that is due. */
   readonly delay: number;
   readonly receiverMs: number;
+  /** Of gms-node and of undici alone. */
+  readonly connections: number;
 }
 
 interface Phase extends PostPhase {
@@ -62,7 +64,11 @@ export async function runResend(settings: ResendSettings): Promise<BenchResult> 
   return withReceiver(settings.receiverMs, (receiver, url) =>
     withOwnStack(
       {
-        stack: { logLevel: 'warn', counts: { 'chat-api': 0 } },
+        stack: {
+          logLevel: 'warn',
+          counts: { 'chat-api': 0 },
+          env: { 'gms-node': { FLEXPUSH_GMS_CONNECTIONS_MAX: String(settings.connections) } },
+        },
         options: [
           ['push', 'pushEnabled', 'customhttp'],
           [`push.provider.${PROVIDER}`, 'customhttp.url', url],
@@ -75,10 +81,13 @@ export async function runResend(settings: ResendSettings): Promise<BenchResult> 
       },
       (stack) =>
         withPeerRedis((peerRedis) =>
-          withBareSender(url, (bare) =>
-            withBullmq({ url, peerRedis }, settings, (bullmq) =>
-              measure({ stack, peerRedis, receiver, bare, bullmq }, settings),
-            ),
+          withBareSender(
+            url,
+            (bare) =>
+              withBullmq({ url, peerRedis }, settings, (bullmq) =>
+                measure({ stack, peerRedis, receiver, bare, bullmq }, settings),
+              ),
+            settings.connections,
           ),
         ),
     ),
@@ -96,7 +105,7 @@ async function withBullmq<T>(
     url,
     jobs: settings.subscriptions,
     resendDelayMs: settings.delay * 1_000,
-    // Its worker is as fast with 100 as with 300.
+    // Its worker is as fast with 100 as with 300, so more connections are of no use to it.
     concurrency: CONNECTIONS,
   } satisfies BullmqResendSettings);
   try {
@@ -226,7 +235,7 @@ function toResult(
       atMost('lost', lost, 0),
     ],
     {
-      settings: { ...settings, connections: CONNECTIONS },
+      settings,
       flexpush: {
         ...shownPosts(figures.flexpush),
         firesPerPost: spread(figures.flexpush.map(({ firesPerPost }) => firesPerPost ?? Number.NaN)),
