@@ -24,7 +24,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * Publishes chat events: checks them, hashes to the shard itself (no mapping needed), and waits for the log's
- * acknowledgement. Never in silence: every call ends within its time-out, by an acknowledgement or a reason.
+ * acknowledgement. Never in silence: every call ends by an acknowledgement or a reason, at the latest when it and what
+ * waits before it in its shard have timed out.
  *
  * Events that wait for those before them travel together (`PackedWriter`). Such a message has no Nats-Msg-Id; a repeat of
  * one of its events is stored and then recognized by the session.

@@ -62,7 +62,7 @@ export class PackedWriter {
     const { waiting } = lane;
     this.count++;
     this.bytes += record.bytes;
-    const result = new Promise<WriteResult>((done) => waiting.push({ ...record, done }));
+    const result = new Promise<WriteResult>((done) => waiting.push({ done, ...record }));
     if (!lane.hasTurn) this.lineUp(lane);
     return result;
   }
@@ -91,7 +91,7 @@ export class PackedWriter {
     giveWay();
     this.count -= pack.length;
     for (const { bytes } of pack) this.bytes -= bytes;
-    pack.forEach(({ done }, index) => done(result.kind === 'stored' ? { ...result, index } : result));
+    pack.forEach(({ done }, index) => done(result.kind === 'stored' ? { index, ...result } : result));
     lane.hasTurn = false;
     if (lane.waiting.length > 0) this.lineUp(lane);
     else this.sendNext();
