@@ -1,6 +1,7 @@
 import {
   BOUNDS,
   logIds,
+  PassingMap,
   subscriptionKey,
   type GmsView,
   type PushResults,
@@ -52,11 +53,11 @@ interface ShardState {
   isOpen: boolean;
   associate: Associate;
   /** By outbox key. */
-  flights: Map<string, Flight>;
+  flights: PassingMap<string, Flight>;
   /** Plain notifications of a subscription go one at a time, in order (I7). */
-  plainQueues: Map<string, Flight[]>;
+  plainQueues: PassingMap<string, Flight[]>;
   room: ShardRoom;
-  settled: Map<string, { entry: OutboxEntry; outcome: SettleOutcome; putAtMs: number }>;
+  settled: PassingMap<string, { entry: OutboxEntry; outcome: SettleOutcome; putAtMs: number }>;
   settling: boolean;
 }
 
@@ -134,10 +135,10 @@ export class Dispatcher {
       term,
       isOpen: false,
       associate,
-      flights: new Map(),
-      plainQueues: new Map(),
+      flights: new PassingMap(),
+      plainQueues: new PassingMap(),
       room: new ShardRoom(),
-      settled: new Map(),
+      settled: new PassingMap(),
       settling: false,
     });
     this.deps.transport.announceTerm(shard, term);
@@ -683,7 +684,7 @@ function goneRecord({ job }: OutboxEntry): RecordOf<'push.gone'> {
   };
 }
 
-type Settled = ShardState['settled'] extends Map<string, infer S> ? S : never;
+type Settled = ShardState['settled'] extends PassingMap<string, infer S> ? S : never;
 
 /** As many of the settled ones, oldest first, as fit into one record. */
 function takeResults(settled: ShardState['settled']): [key: string, settled: Settled][] {

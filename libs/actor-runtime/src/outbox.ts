@@ -1,4 +1,4 @@
-import { BOUNDS, pushJobSchema, subscriptionKey, type PushJob } from '@flexpush/contracts';
+import { BOUNDS, PassingMap, pushJobSchema, subscriptionKey, type PushJob } from '@flexpush/contracts';
 import { parseStored, RubbishStateError } from './session-cache';
 
 /** A committed, unsettled notification. */
@@ -38,7 +38,7 @@ export function parseJob(json: string, key?: string): PushJob {
  * B2. At most `plainNotificationsPerSubscription` plain ones per subscription; past that the oldest is dropped, loudly.
  */
 export class Outbox {
-  private readonly entries = new Map<string, OutboxEntry>();
+  private readonly entries = new PassingMap<string, OutboxEntry>();
   /** Plain entries' keys by subscription, oldest first. */
   private readonly plain = new Map<string, string[]>();
 

@@ -1,5 +1,6 @@
 import {
   parseJson,
+  PassingMap,
   callRepliesSchema,
   shardOf,
   type CallReply,
@@ -50,7 +51,7 @@ const RETRY_FACTOR = 2;
  * C4. How many calls are under way is bounded by who calls (`RequestGate`).
  */
 export class SessionCalls {
-  private readonly pending = new Map<string, PendingCall>();
+  private readonly pending = new PassingMap<string, PendingCall>();
 
   constructor(
     private readonly log: Appender,

@@ -11,6 +11,7 @@ export * from './options';
 export * from './options-elsewhere';
 export { noticeLevels, type NoticeLevel } from './options-chat-server';
 export * from './parse-json';
+export { PassingMap } from './passing-map';
 export * from './push';
 export * from './records';
 export * from './redaction';

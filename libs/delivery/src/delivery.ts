@@ -1,4 +1,11 @@
-import { listOf, readOption, subscriptionOf, type OptionValues, type PushJob } from '@flexpush/contracts';
+import {
+  listOf,
+  PassingMap,
+  readOption,
+  subscriptionOf,
+  type OptionValues,
+  type PushJob,
+} from '@flexpush/contracts';
 import {
   DESTINATION_IDLE_MS,
   FLIGHTS_SHARED_MAX,
@@ -69,9 +76,9 @@ const TARGETS_MAX = 256;
  * D9. A failed notification is never posted again.
  */
 export class Delivery {
-  private readonly subscriptions = new Map<string, Subscription>();
+  private readonly subscriptions = new PassingMap<string, Subscription>();
   /** Jobs that wait or are in flight, by notification id. */
-  private readonly present = new Map<string, DeliveryJob>();
+  private readonly present = new PassingMap<string, DeliveryJob>();
   private readonly destinations = new Map<string, Destination>();
   private readonly remembered: RecentMap<JobResult>;
   private readonly marks: RecentMap<TriggerMarks>;

@@ -1,3 +1,4 @@
+import { PassingMap } from '@flexpush/contracts';
 import type { PostOutcome } from './http-channel';
 
 type Tell = (outcome: PostOutcome) => void;
@@ -21,31 +22,33 @@ export function tellBehind(done: Tell, start: (tell: Tell) => void): void {
 
 /** The POSTs of a channel that are under way, in the order of their start. Who sends no more than its permits bounds them. */
 export class Exchanges<E extends OpenExchange> {
-  private readonly open = new Set<E>();
+  private readonly open = new PassingMap<number, E>();
+  private count = 0;
 
   constructor(private readonly exchangeTimeoutMs: number) {}
 
   /** Makes an exchange and sends it; `done` is called once for it, never before this returns. */
   start(done: Tell, { make, send }: { make: (tell: Tell) => E; send: (exchange: E) => void }): void {
     tellBehind(done, (tell) => {
+      const id = this.count++;
       const exchange = make((outcome) => {
-        this.open.delete(exchange);
+        this.open.delete(id);
         tell(outcome);
       });
-      this.open.add(exchange);
+      this.open.set(id, exchange);
       send(exchange);
     });
   }
 
   /** Gives up those that have lasted too long. */
   sweep(nowMs: number): void {
-    for (const exchange of this.open) {
+    for (const exchange of this.open.values()) {
       if (nowMs - exchange.startedAtMs < this.exchangeTimeoutMs) return;
       exchange.giveUp();
     }
   }
 
   [Symbol.iterator](): Iterator<E> {
-    return this.open[Symbol.iterator]();
+    return this.open.values();
   }
 }

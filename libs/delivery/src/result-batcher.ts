@@ -19,7 +19,7 @@ export interface ResultPorts {
  *     the owner sends an unsettled id again, and the node then answers with the result it remembers.
  */
 export class ResultBatcher {
-  private readonly pending = new Map<string, PushResult[]>();
+  private pending = new Map<string, PushResult[]>();
   private pendingCount = 0;
   private cancelTimer: (() => void) | undefined;
 
@@ -47,9 +47,11 @@ export class ResultBatcher {
       this.cancelTimer = this.ports.setTimer(NODE_BOUNDS.resultRetryMs, () => this.flush());
       return;
     }
-    for (const [actorId, results] of this.pending) this.send(actorId, results);
-    this.pending.clear();
+    const { pending } = this;
+    // Not `clear`, which has the table of before point to the next one: see PassingMap.
+    this.pending = new Map();
     this.pendingCount = 0;
+    for (const [actorId, results] of pending) this.send(actorId, results);
   }
 
   /** Ends the timer; what still waits is left to the owner's settle deadline. */

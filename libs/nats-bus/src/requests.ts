@@ -1,3 +1,4 @@
+import { PassingMap } from '@flexpush/contracts';
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from 'nats';
 
 export type RawAnswer = { kind: 'answer'; message: Msg } | { kind: 'no-responders' } | { kind: 'timeout' };
@@ -15,7 +16,7 @@ const NO_RESPONDERS = 503;
  * comes in time, which costs more than all the rest of it.
  */
 export class Requests {
-  private readonly waiting = new Map<string, Waiting>();
+  private readonly waiting = new PassingMap<string, Waiting>();
   private inbox: string | undefined;
   private count = 0;
 
