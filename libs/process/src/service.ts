@@ -6,6 +6,7 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { z } from 'zod';
+import { tuneCollector } from './collector';
 import { ConfigError, readConfig, type serviceConfigShape } from './config';
 import { createLogger, NestLogger, type Logger } from './logger';
 import { Operations, OperationsController } from './operations';
@@ -62,6 +63,7 @@ export async function runService<S extends z.ZodType<ServiceConfig>>(options: {
   schema: S;
   build: (context: ServiceContext<z.infer<S>>) => Promise<ServiceParts>;
 }): Promise<void> {
+  tuneCollector();
   const config = readConfigOrExit(options.schema);
   const incarnation = newIncarnation(Date.now());
   const nodeId =
