@@ -1,7 +1,9 @@
 interface Entry<V> {
   readonly key: string;
-  readonly value: V;
-  readonly atMs: number;
+  value: V;
+  atMs: number;
+  older: Entry<V> | undefined;
+  newer: Entry<V> | undefined;
 }
 
 /**
@@ -9,13 +11,14 @@ interface Entry<V> {
  *
  * M1. An entry older than `ageMaxMs` is never returned.
  * M2. There are never more than `entriesMax` entries; the least recently set goes first.
+ *
+ * The order is a list of its own: in the map's, whatever is set again would leave a hole to step over, and its place in
+ * a table of hundreds of thousands would have to be found twice more.
  */
 export class RecentMap<V> {
-  /** In the order of `set`, so the oldest entry is the first. */
   private readonly entries = new Map<string, Entry<V>>();
-  /** Never begun anew: from the beginning it would step over the hole of every entry that has gone. */
-  private readonly walk = this.entries.values();
-  private first: Entry<V> | undefined;
+  private oldest: Entry<V> | undefined;
+  private newest: Entry<V> | undefined;
 
   constructor(private readonly bounds: { entriesMax: number; ageMaxMs: number }) {}
 
@@ -29,26 +32,46 @@ export class RecentMap<V> {
   }
 
   set(key: string, value: V, nowMs: number): void {
-    this.entries.delete(key);
-    this.entries.set(key, { key, value, atMs: nowMs });
-    const oldest = this.oldest();
-    if (oldest && this.entries.size > this.bounds.entriesMax) this.entries.delete(oldest.key);
+    const known = this.entries.get(key);
+    if (known !== undefined) {
+      known.value = value;
+      known.atMs = nowMs;
+      this.unlink(known);
+      this.append(known);
+      return;
+    }
+    const entry: Entry<V> = { key, value, atMs: nowMs, older: undefined, newer: undefined };
+    this.entries.set(key, entry);
+    this.append(entry);
+    if (this.oldest !== undefined && this.entries.size > this.bounds.entriesMax) this.forget(this.oldest);
   }
 
   /** Frees what has grown too old. It only saves memory: `get` judges the age itself. */
   sweep(nowMs: number): void {
-    for (let one = this.oldest(); one && nowMs - one.atMs > this.bounds.ageMaxMs; one = this.oldest())
-      this.entries.delete(one.key);
+    while (this.oldest !== undefined && nowMs - this.oldest.atMs > this.bounds.ageMaxMs)
+      this.forget(this.oldest);
   }
 
-  /** What lies behind the walk is gone, or was set again and stands ahead of it. */
-  private oldest(): Entry<V> | undefined {
-    if (this.entries.size === 0) return undefined;
-    while (!this.first || this.entries.get(this.first.key) !== this.first) {
-      const next = this.walk.next();
-      if (next.done) return undefined;
-      this.first = next.value;
-    }
-    return this.first;
+  private forget(entry: Entry<V>): void {
+    this.entries.delete(entry.key);
+    this.unlink(entry);
+  }
+
+  private append(entry: Entry<V>): void {
+    entry.older = this.newest;
+    if (this.newest === undefined) this.oldest = entry;
+    else this.newest.newer = entry;
+    this.newest = entry;
+  }
+
+  /** Points to nothing afterwards, so that as garbage it keeps nothing. */
+  private unlink(entry: Entry<V>): void {
+    const { older, newer } = entry;
+    if (older === undefined) this.oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.newest = older;
+    else newer.older = older;
+    entry.older = undefined;
+    entry.newer = undefined;
   }
 }
