@@ -39,7 +39,7 @@ interface Flight {
   state: 'behind' | 'waiting' | 'queued' | 'sent' | 'gone';
   nodeId: string | undefined;
   /** Nodes that were sent this trigger, or the one that it replaced, and may have it yet. */
-  sentTo: Set<string>;
+  sentTo: readonly string[];
   /** Where it is queued, or was sent from. A node that left and came back has another channel. */
   channel: Channel | undefined;
   /** When an unanswered dispatch is sent again, monotonic ms. */
@@ -173,7 +173,7 @@ export class Dispatcher {
       subscription,
       state: 'behind',
       nodeId: old?.nodeId ?? nodeId,
-      sentTo: old?.sentTo ?? new Set(),
+      sentTo: old?.sentTo ?? [],
       channel: undefined,
       deadlineAtMs: 0,
       putAtMs: this.deps.clock.monotonicMs(),
@@ -272,7 +272,7 @@ export class Dispatcher {
       if (!state) continue;
       const flight = state.flights.get(id) ?? state.flights.get(id.slice(0, id.lastIndexOf(':')));
       if (!flight || flight.entry.job.id !== id || flight.state === 'gone') continue;
-      flight.sentTo.delete(results.nodeId);
+      flight.sentTo = flight.sentTo.filter((nodeId) => nodeId !== results.nodeId);
       if (outcome === 'returned') {
         // A node that was given up hands back what another has by now.
         if (flight.nodeId !== results.nodeId) continue;
@@ -445,7 +445,7 @@ export class Dispatcher {
       if (flights.length === 0) continue;
       for (const flight of flights) {
         flight.deadlineAtMs = this.deps.clock.monotonicMs() + this.settings.settleDeadlineMs;
-        flight.sentTo.add(nodeId);
+        if (!flight.sentTo.includes(nodeId)) flight.sentTo = [...flight.sentTo, nodeId];
       }
       const retryAfterMs = await this.sendOnce(nodeId, channel, flights);
       if (retryAfterMs === undefined) continue;
