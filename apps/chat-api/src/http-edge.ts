@@ -1,4 +1,4 @@
-import { STATUS_CODES, type IncomingMessage } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -108,18 +108,37 @@ export function hurryBodies(
     request.raw.socket.once('close', () => request.raw.destroy(new Error('the body did not come in time')));
     sendAnswer(reply, answer);
   };
+  const watch = ({ request, reply }: { request: FastifyRequest; reply: FastifyReply }) => {
+    if (request.raw.complete || request.raw.destroyed) return;
+    // A process that stops does not wait for it.
+    const timer = setInterval(() => tooSlow(request, reply), receiveTimeoutMs).unref();
+    const stop = () => clearInterval(timer);
+    request.raw.once('end', stop).once('close', stop);
+  };
+  const watchLater = behindThisTurn(watch);
   app
     .getHttpAdapter()
     .getInstance()
     .addHook('onRequest', (request, reply, done) => {
-      if (hasBody(request)) {
-        // A process that stops does not wait for it.
-        const timer = setInterval(() => tooSlow(request, reply), receiveTimeoutMs).unref();
-        const stop = () => clearInterval(timer);
-        request.raw.once('end', stop).once('close', stop);
-      }
+      if (hasBody(request)) watchLater({ request, reply });
       done();
     });
+}
+
+/**
+ * Runs something for each of what it is given when this turn of the event loop is over. By then most requests have their
+ * body and most answers are sent, so that nobody needs to watch them.
+ */
+function behindThisTurn<T>(run: (item: T) => void): (item: T) => void {
+  let items: T[] = [];
+  const runAll = () => {
+    const ofThisTurn = items;
+    items = [];
+    ofThisTurn.forEach(run);
+  };
+  return (item) => {
+    if (items.push(item) === 1) setImmediate(runAll);
+  };
 }
 
 function hasBody({ headers }: FastifyRequest): boolean {
@@ -153,6 +172,17 @@ export function dropUnreadAnswers(
   app: NestFastifyApplication,
   { answerTimeoutMs, onDropped }: { answerTimeoutMs: number; onDropped: () => void },
 ): void {
+  const watch = ({ raw, socket }: { raw: ServerResponse; socket: Socket }) => {
+    if (raw.writableFinished || raw.destroyed) return;
+    // Node lets the time begin anew while the kernel takes anything of what waits.
+    raw.setTimeout(answerTimeoutMs, () => {
+      onDropped();
+      socket.destroy();
+    });
+    // Before Node sets the time of an idle connection, and not in its place.
+    raw.prependListener('finish', () => void socket.setTimeout(0));
+  };
+  const watchLater = behindThisTurn(watch);
   app
     .getHttpAdapter()
     .getInstance()
@@ -160,15 +190,7 @@ export function dropUnreadAnswers(
       const { socket } = request.raw;
       const isStream = typeof payload === 'object' && payload !== null && 'pipe' in payload;
       // An injected request has no connection.
-      if (!isStream && socket instanceof Socket) {
-        // Node lets the time begin anew while the kernel takes anything of what waits.
-        raw.setTimeout(answerTimeoutMs, () => {
-          onDropped();
-          socket.destroy();
-        });
-        // Before Node sets the time of an idle connection, and not in its place.
-        raw.prependListener('finish', () => void socket.setTimeout(0));
-      }
+      if (!isStream && socket instanceof Socket) watchLater({ raw, socket });
       done(null, payload);
     });
 }
