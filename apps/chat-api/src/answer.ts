@@ -157,10 +157,17 @@ export function sessionFailureAnswer(
   });
 }
 
+/** Who is told of a reply: what stands in the answer beside it. */
+export interface AnsweredCaller {
+  sessionId: string;
+  userId: string;
+  secureKey: string;
+}
+
 /** The fold's reply as the contract's response (CONTRACT 1.3). The secure key goes back to its owner only. */
 export function replyAnswer(
   { reply, alias, messages }: Pick<CallReply, 'reply' | 'alias' | 'messages'>,
-  caller: { sessionId: string; userId: string; secureKey: string },
+  caller: AnsweredCaller,
 ): Answer {
   const chatId = caller.sessionId;
   switch (reply.outcome) {

@@ -9,6 +9,7 @@ import {
   sessionFailureAnswer,
   unavailableAnswer,
   type Answer,
+  type AnsweredCaller,
 } from './answer';
 import { createRecord, parseChatRequest } from './chat-request';
 import { optionalField, type Parsed } from './field-parser';
@@ -161,21 +162,23 @@ export class ChatService {
     return content?.sessionId === chatId && content.userId === userId ? content.secureKey : given;
   }
 
-  private async call(
-    record: CallRecord,
-    caller: { sessionId: string; userId: string; secureKey: string },
-  ): Promise<Answer> {
+  private async call(record: CallRecord, caller: AnsweredCaller): Promise<Answer> {
     const calls = this.options.calls();
     if (!calls) return unavailableAnswer(NOT_READY, record.sessionId);
     const participant = `${caller.sessionId}:${caller.userId}`;
     const count = this.underWay.get(participant) ?? 0;
     if (count >= CALLS_PER_PARTICIPANT_MAX) return unavailableAnswer(TOO_MANY_OF_ONE, record.sessionId);
     this.underWay.set(participant, count + 1);
-    const outcome = await calls.call(record).finally(() => {
+    try {
+      return this.answerTo(await calls.call(record), record, caller);
+    } finally {
       const left = (this.underWay.get(participant) ?? 1) - 1;
       if (left > 0) this.underWay.set(participant, left);
       else this.underWay.delete(participant);
-    });
+    }
+  }
+
+  private answerTo(outcome: CallOutcome, record: CallRecord, caller: AnsweredCaller): Answer {
     switch (outcome.kind) {
       case 'answered':
         return replyAnswer(outcome.answer, caller);

@@ -128,15 +128,17 @@ class PendingCall {
 
   private append(): void {
     this.appending = true;
-    void this.log
-      .append(this.shard, this.record)
-      .catch((error: unknown): AppendResult => ({ kind: 'refused', reason: String(error), retryable: true }))
-      .then((result) => {
-        this.appending = false;
-        // An append that timed out may have been stored all the same.
-        if (result.kind === 'appended' || result.reason === 'timeout') this.perhapsStored = true;
-        else if (!this.perhapsStored) this.end(result);
-      });
+    void this.log.append(this.shard, this.record).then(
+      (result) => this.onAppended(result),
+      (error: unknown) => this.onAppended({ kind: 'refused', reason: String(error), retryable: true }),
+    );
+  }
+
+  private onAppended(result: AppendResult): void {
+    this.appending = false;
+    // An append that timed out may have been stored all the same.
+    if (result.kind === 'appended' || result.reason === 'timeout') this.perhapsStored = true;
+    else if (!this.perhapsStored) this.end(result);
   }
 
   private armTimer(): void {

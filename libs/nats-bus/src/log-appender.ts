@@ -1,6 +1,6 @@
 import { BOUNDS, subjects, type LogRecord } from '@flexpush/contracts';
 import type { NatsBus } from './bus';
-import { PackedWriter } from './packed-writer';
+import { PackedWriter, type WriteResult } from './packed-writer';
 
 export type AppendResult =
   { kind: 'appended'; seq: number } | { kind: 'refused'; reason: string; retryable: boolean };
@@ -22,16 +22,22 @@ export class LogAppender {
   }
 
   /** Resolves when the log has stored the record, or says why not. A `timeout` may have been stored all the same. */
-  async append(shard: number, record: LogRecord): Promise<AppendResult> {
+  append(shard: number, record: LogRecord): Promise<AppendResult> {
     const json = JSON.stringify(record);
     const bytes = Buffer.byteLength(json);
-    if (bytes > BOUNDS.recordBytes) return { kind: 'refused', reason: 'record-too-large', retryable: false };
-    const result = await this.writer.write(shard, { json, bytes });
-    return result.kind === 'stored' ? { kind: 'appended', seq: result.seq } : { ...result, retryable: true };
+    return bytes > BOUNDS.recordBytes
+      ? Promise.resolve({ kind: 'refused', reason: 'record-too-large', retryable: false })
+      : this.writer.write(shard, { json, bytes }).then(appendResult);
   }
 
   /** Resolves when everything appended so far is stored or refused. */
   flush(): Promise<void> {
     return this.writer.flush();
   }
+}
+
+function appendResult(written: WriteResult): AppendResult {
+  return written.kind === 'stored'
+    ? { kind: 'appended', seq: written.seq }
+    : { kind: 'refused', reason: written.reason, retryable: true };
 }
