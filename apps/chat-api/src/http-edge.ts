@@ -33,6 +33,8 @@ export function createAdapter(options: {
   const context = { requestBytesMax };
   return new FastifyAdapter({
     bodyLimit: requestBytesMax,
+    // There is no middleware in Express's style, so nobody is to look for it at each request.
+    skipMiddie: true,
     http: {
       headersTimeout: receiveTimeoutMs,
       connectionsCheckingInterval: Math.min(HEAD_CHECK_INTERVAL_MS, receiveTimeoutMs),
