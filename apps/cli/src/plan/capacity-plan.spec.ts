@@ -282,7 +282,7 @@ describe('shards', () => {
 });
 
 it('divides what one cluster cannot carry, and the parts can be planned', () => {
-  const demand = { ...usual, sessions: 100_000_000, eventsPerS: 1_000_000 };
+  const demand = { ...usual, sessions: 100_000_000, eventsPerS: 2_000_000 };
   const outcome = planCapacity(demand);
   expect(outcome.kind).toBe('beyond-one-cluster');
   const clusters = outcome.kind === 'beyond-one-cluster' ? outcome.clusters : NaN;
