@@ -89,9 +89,9 @@ export const COSTS = {
   /** For each follower that a message is copied to. No bench runs with replicas. */
   followerUs: estimated(12, 'bench publish', 'less than half of storing and giving out a message'),
   /** Records that one session-actor folds again per second when Redis has lost all. */
-  replayPerS: measured(25_487, 'replay', EARLIER),
+  replayPerS: measured(36_394, 'replay'),
   /** Of NATS, for each of them: with many session-actors the one stream is the limit. */
-  replayNatsUs: measured(17.5, 'replay', EARLIER),
+  replayNatsUs: measured(10, 'replay'),
 
   /** For each heartbeat that a session-actor hears. */
   beatNatsUs: estimated(2, 'none', 'a message of a few hundred bytes, sent on and not stored'),
