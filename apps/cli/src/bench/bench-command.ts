@@ -69,7 +69,7 @@ const rest: Bench<RestSettings> = {
   withOptions: (command) =>
     withRounds(command)
       .option('--sessions <n>', 'open chats', parseCount, 2_000)
-      .option('--connections <n>', 'connections, each with one request at a time', parseCount, 128),
+      .option('--connections <n>', 'connections, each with one request at a time', parseCount, CONNECTIONS),
   run: runRest,
 };
 
