@@ -7,8 +7,8 @@ import {
   Delivery,
   DispatchDesk,
   Http2Channel,
-  HttpChannel,
   NODE_BOUNDS,
+  openHttpChannel,
   RefusalLog,
   ResultBatcher,
   TermRegister,
@@ -174,7 +174,7 @@ function createDelivery(parts: {
       nowMs,
       providers,
       log,
-      openChannel: (_origin, connection) => new HttpChannel(connection, channelOptions(config)),
+      openChannel: (_origin, connection) => openHttpChannel(connection, channelOptions(config)),
       isDeposed: (shard, term) => terms.isDeposed(shard, term),
       settled: ({ job, shard, actorId }, { outcome, reason }, from) => {
         metrics.settle({ outcome, reason }, from);

@@ -1,5 +1,5 @@
 import { ANSWER_BYTES_MAX, ANSWER_KEPT_BYTES } from './bounds';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 
 /** The answer to one POST: its status decides; of its body a provider may want the beginning. It is told of once. */
 export class AnswerReader {
@@ -19,10 +19,11 @@ export class AnswerReader {
     return this.isTold;
   }
 
-  /** 'too-long': nobody reads so much of an answer. */
-  take(chunk: Buffer): 'taken' | 'too-long' {
-    // Copied: undici may use the memory again.
-    if (this.kept !== undefined && this.bytes < ANSWER_KEPT_BYTES) this.kept.push(Buffer.from(chunk));
+  /** The next part of the body; a text has a character for each byte. 'too-long': nobody reads so much of an answer. */
+  take(chunk: Buffer | string): 'taken' | 'too-long' {
+    // Copied: whoever has read it may use the memory again.
+    if (this.kept !== undefined && this.bytes < ANSWER_KEPT_BYTES)
+      this.kept.push(typeof chunk === 'string' ? Buffer.from(chunk, 'latin1') : Buffer.from(chunk));
     this.bytes += chunk.length;
     return this.bytes > ANSWER_BYTES_MAX ? 'too-long' : 'taken';
   }

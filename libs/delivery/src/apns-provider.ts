@@ -10,7 +10,7 @@ import {
 import { ApnsToken, type ApnsCredentials } from './apns-token';
 import { destinationOf, type HttpConnection } from './connection';
 import type { JobResult } from './delivery-job';
-import type { Channel, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpPost, PostOutcome } from './channel';
 import type { NoTarget, Provider, Target, Wanted } from './provider';
 import {
   connectionOf,

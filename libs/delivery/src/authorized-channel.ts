@@ -1,5 +1,5 @@
 import { tellBehind } from './exchanges';
-import type { Channel, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpPost, PostOutcome } from './channel';
 import type { TokenSource } from './token-source';
 
 const UNAUTHORIZED = 401;

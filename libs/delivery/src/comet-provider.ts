@@ -8,7 +8,7 @@ import {
 } from '@flexpush/contracts';
 import { COMET_TIMEOUT_MS } from './bounds';
 import type { JobResult } from './delivery-job';
-import type { Channel, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpPost, PostOutcome } from './channel';
 import type { NoTarget, Provider, Target } from './provider';
 
 /** What the channel to a chat-api needs of the bus. */

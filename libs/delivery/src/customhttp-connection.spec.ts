@@ -4,15 +4,18 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
 import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 import { Webhook } from 'standardwebhooks';
 import { customhttpProvider } from './customhttp-provider';
-import { HttpChannel, type PostOutcome } from './http-channel';
+import type { Channel, PostOutcome } from './channel';
+import type { HttpConnection } from './connection';
+import { openHttpChannel } from './http-channel';
 
 interface Seen {
   headers: IncomingMessage['headers'];
   body: string;
   client: string | undefined;
+  isResumed: boolean;
 }
 
 let authority: TestAuthority;
@@ -33,12 +36,16 @@ beforeEach(async () => {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const socket = request.socket as TLSSocket;
-        const client = socket.authorized ? socket.getPeerCertificate().subject.CN : undefined;
+        // A resumed session counts as authorized without a certificate too.
+        const { subject } = socket.getPeerCertificate() as Partial<PeerCertificate>;
+        const client = socket.authorized ? subject?.CN : undefined;
         seen.push({
           headers: request.headers,
           body: Buffer.concat(chunks).toString(),
           client: typeof client === 'string' ? client : undefined,
+          isResumed: socket.isSessionReused(),
         });
+        if (request.url === '/close') response.shouldKeepAlive = false;
         response.end();
       });
     },
@@ -86,7 +93,14 @@ const target = (more: OptionValues, debug = false) =>
 async function post(more: OptionValues, nowMs = () => 0, exchangeTimeoutMs = 10_000): Promise<PostOutcome> {
   const found = target(more);
   if (found.kind === 'no-target') throw new Error(found.reason);
-  const channel = new HttpChannel(found.connection, {
+  const channel = channelTo(found.connection, nowMs, exchangeTimeoutMs);
+  return new Promise((resolve) =>
+    channel.post(customhttpProvider.request(job, { alias: '1', target: found }), resolve),
+  );
+}
+
+function channelTo(connection: HttpConnection, nowMs = () => 0, exchangeTimeoutMs = 10_000): Channel {
+  const channel = openHttpChannel(connection, {
     nowMs,
     connectionsMax: 2,
     connectTimeoutMs: 2_000,
@@ -95,11 +109,9 @@ async function post(more: OptionValues, nowMs = () => 0, exchangeTimeoutMs = 10_
   });
   cleanup.push(() => channel.close());
   open.push(channel);
-  return new Promise((resolve) =>
-    channel.post(customhttpProvider.request(job, { alias: '1', target: found }), resolve),
-  );
+  return channel;
 }
-const open: HttpChannel[] = [];
+const open: Channel[] = [];
 
 const ok = { kind: 'answered', status: 200 };
 
@@ -115,6 +127,16 @@ it('verifies the certificate of the receiver against its own authority', async (
       ) as string,
     });
   expect(seen).toHaveLength(1);
+});
+
+it('takes up its TLS session on the next connection, and verifies nothing less', async () => {
+  const found = target({ 'push/customhttp.ca': authority.cert });
+  if (found.kind === 'no-target') throw new Error(found.reason);
+  const channel = channelTo(found.connection);
+  const once = () =>
+    new Promise<PostOutcome>((resolve) => channel.post({ path: '/close', headers: [], body: '{}' }, resolve));
+  expect([await once(), await once()]).toEqual([ok, ok]);
+  expect(seen.map(({ isResumed }) => isResumed)).toEqual([false, true]);
 });
 
 it('shows its client certificate', async () => {

@@ -1,7 +1,7 @@
 import { parseJson, readOption, type OptionValues, type PushJob } from '@flexpush/contracts';
 import { destinationOf } from './connection';
 import { plainBody, triggerBody } from './customhttp-body';
-import type { HttpPost } from './http-channel';
+import type { HttpPost } from './channel';
 import type { NoTarget, Provider, Target, Wanted } from './provider';
 import {
   connectionOf,
@@ -19,7 +19,7 @@ const CONTENT_TYPE = 'application/json;charset=UTF-8';
 export interface CustomhttpTarget extends Target {
   /** Path and query. */
   path: string;
-  /** Names and values in turn, as undici takes them without copying. */
+  /** Names and values in turn; the same list for each POST. */
   headers: string[];
   /** The fixed text, for notifications without content. */
   message?: string;
@@ -98,7 +98,7 @@ function authorizationFor(url: URL, options: ProviderOptions): string | undefine
   if (user !== undefined) return basic(user, options.read('customhttp.password') ?? '');
   if (url.username === '' && url.password === '') return '';
   try {
-    // undici drops credentials that stand in the URL, so they become the header that they mean.
+    // Credentials that stand in the URL become the header that they mean.
     return basic(decodeURIComponent(url.username), decodeURIComponent(url.password));
   } catch {
     // A stray "%" in the credentials; sending without them would only be refused with 401.

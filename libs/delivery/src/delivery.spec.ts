@@ -9,7 +9,7 @@ import type { DeliveryBounds } from './bounds';
 import { customhttpProvider } from './customhttp-provider';
 import { Delivery } from './delivery';
 import type { DeliveryJob, JobResult } from './delivery-job';
-import type { Channel, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpPost, PostOutcome } from './channel';
 
 const ok: PostOutcome = { kind: 'answered', status: 200 };
 const refused: PostOutcome = { kind: 'unreached', cause: 'connection', code: 'ECONNREFUSED' };

@@ -18,7 +18,7 @@ import type { HttpConnection } from './connection';
 import { reasons, type DeliveryJob, type JobResult } from './delivery-job';
 import { Destination, type Subscription } from './destination';
 import { FailureLog, shownDeviceId, type DeliveryLogger } from './failure-log';
-import type { Channel, PostOutcome } from './http-channel';
+import type { Channel, PostOutcome } from './channel';
 import type { NoTarget, Provider, Target } from './provider';
 import { RecentMap } from './recent-map';
 
@@ -72,7 +72,7 @@ const TARGETS_MAX = 256;
  * D7. Every accepted id is settled: delivered, failed, superseded, withdrawn or returned. An id that is accepted again
  *     while it waits or flies has one result, which goes to the last who asked.
  * D8. (I9) At most `queueMax` jobs wait, and a destination never has more posts in flight than connections, so nothing
- *     queues inside undici. Many destinations that hang cannot take the last connections of another.
+ *     queues inside a channel. Many destinations that hang cannot take the last connections of another.
  * D9. A failed notification is never posted again.
  */
 export class Delivery {

@@ -1,6 +1,6 @@
 import type { DeliveryJob } from './delivery-job';
 import type { CircuitBreaker } from './circuit-breaker';
-import type { Channel } from './http-channel';
+import type { Channel } from './channel';
 import { WaitingLine } from './waiting-line';
 
 /** The jobs of one subscription that wait, and where it stands. */

@@ -1,5 +1,5 @@
 import { PassingMap } from '@flexpush/contracts';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 
 type Tell = (outcome: PostOutcome) => void;
 

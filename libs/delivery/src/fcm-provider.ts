@@ -4,7 +4,7 @@ import { AuthorizedChannel } from './authorized-channel';
 import { destinationOf } from './connection';
 import type { JobResult } from './delivery-job';
 import { fetchGoogleToken, type ServiceAccount } from './google-token';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 import type { NoTarget, Provider, Target, Wanted } from './provider';
 import { connectionOf, isNoTarget, parsedUrl, providerOptions } from './provider-options';
 import { TextBook } from './push-texts';

@@ -2,7 +2,7 @@ import { parseJson } from '@flexpush/contracts';
 import { gaxios, JWT } from 'google-auth-library';
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
 import type { HttpConnection } from './connection';
-import { unreached } from './http-channel';
+import { unreached } from './unreached';
 import { TokenFetchError, type AccessToken } from './token-source';
 
 export interface ServiceAccount {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { customhttpProvider } from './customhttp-provider';
 import { Delivery } from './delivery';
 import { DispatchDesk } from './dispatch-desk';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 import { RefusalLog } from './refusal-log';
 import { TermRegister } from './term-register';
 import { WakeGuard } from './wake-guard';

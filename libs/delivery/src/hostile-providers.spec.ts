@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { generateKeyPairSync } from 'node:crypto';
 import { createApnsProvider } from './apns-provider';
 import { createFcmProvider } from './fcm-provider';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 import { customhttpProvider } from './customhttp-provider';
 import type { Provider } from './provider';
 

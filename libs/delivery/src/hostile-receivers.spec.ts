@@ -12,7 +12,7 @@ import { Worker } from 'node:worker_threads';
 import { customhttpProvider } from './customhttp-provider';
 import { Delivery } from './delivery';
 import type { DeliveryJob } from './delivery-job';
-import { HttpChannel } from './http-channel';
+import { openHttpChannel } from './http-channel';
 
 const CONNECTIONS_MAX = 4;
 const EXCHANGE_TIMEOUT_MS = 30_000;
@@ -93,14 +93,17 @@ class Bench {
     {
       nowMs: () => this.nowMs,
       openChannel: (origin) =>
-        new HttpChannel(origin, {
-          connectionsMax: CONNECTIONS_MAX,
-          connectTimeoutMs: 10_000,
-          // Never reached: what lasts too long is ended by the sweep, and so by the clock of the test.
-          answerTimeoutMs: 600_000,
-          exchangeTimeoutMs: EXCHANGE_TIMEOUT_MS,
-          nowMs: () => this.nowMs,
-        }),
+        openHttpChannel(
+          { origin },
+          {
+            connectionsMax: CONNECTIONS_MAX,
+            connectTimeoutMs: 10_000,
+            // Never reached: what lasts too long is ended by the sweep, and so by the clock of the test.
+            answerTimeoutMs: 600_000,
+            exchangeTimeoutMs: EXCHANGE_TIMEOUT_MS,
+            nowMs: () => this.nowMs,
+          },
+        ),
       isDeposed: () => false,
       settled: ({ job }, { outcome, reason }) => {
         this.results.set(job.id, reason === undefined ? outcome : `${outcome} ${reason}`);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { constants, createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from 'node:http2';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import type { HttpConnection } from './connection';
-import type { PostOutcome } from './http-channel';
+import type { PostOutcome } from './channel';
 import { Http2Channel, type Http2ChannelOptions } from './http2-channel';
 
 const post = { path: '/3/device/d', headers: ['apns-topic', 'app'], body: '{"aps":{}}', keepsAnswer: true };

@@ -2,7 +2,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import { AnswerReader } from './answer';
 import type { HttpConnection } from './connection';
 import { Exchanges, type OpenExchange } from './exchanges';
-import type { Channel, HttpChannelOptions, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpChannelOptions, HttpPost, PostOutcome } from './channel';
 
 const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants;
 

@@ -1,5 +1,6 @@
 export * from './apns-provider';
 export * from './bounds';
+export * from './channel';
 export * from './circuit-breaker';
 export * from './comet-provider';
 export * from './connection';

@@ -12,7 +12,7 @@ import { createApnsProvider } from './apns-provider';
 import { Delivery } from './delivery';
 import type { JobResult } from './delivery-job';
 import { createFcmProvider } from './fcm-provider';
-import { HttpChannel } from './http-channel';
+import { openHttpChannel } from './http-channel';
 import { Http2Channel } from './http2-channel';
 
 const channelOptions = {
@@ -40,7 +40,7 @@ class Bench {
       {
         nowMs: () => 0,
         log,
-        openChannel: (_origin, connection) => new HttpChannel(connection, channelOptions),
+        openChannel: (_origin, connection) => openHttpChannel(connection, channelOptions),
         isDeposed: () => false,
         settled: ({ job }, result) => this.waiting.get(job.id)?.(result),
         providers: [

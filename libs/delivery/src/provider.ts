@@ -1,7 +1,7 @@
 import type { OptionValues, PushJob } from '@flexpush/contracts';
 import type { HttpConnection } from './connection';
 import type { JobResult } from './delivery-job';
-import type { Channel, HttpPost, PostOutcome } from './http-channel';
+import type { Channel, HttpPost, PostOutcome } from './channel';
 
 /** Where a notification goes and what the provider needs to write it. */
 export interface Target {

@@ -33,7 +33,7 @@ export class Receivers {
             return void end(0, { kind: 'unreached', cause: 'connection', code: 'ECONNREFUSED' });
           this.onPost(JSON.parse(body), does === 'none');
           if (does === 'hang')
-            end(ANSWER_TIMEOUT_MS, { kind: 'unreached', cause: 'timeout', code: 'UND_ERR_HEADERS_TIMEOUT' });
+            end(ANSWER_TIMEOUT_MS, { kind: 'unreached', cause: 'timeout', code: 'ANSWER_TIMEOUT' });
           else
             end(this.random.next() * ANSWER_MAX_MS, {
               kind: 'answered',
