@@ -14,6 +14,10 @@ interface Track {
   of: string;
   checkpoint: string;
   heldAt: number;
+  /** The look that first saw it so: its time (monotonic ms), and the stream's last sequence then. */
+  seen: { atMs: number; lastSeq: number };
+  /** A later look has seen it so too. */
+  isSeenAgain: boolean;
   /** Since when it is known to stand still although there is something to do, monotonic ms. */
   standsSinceMs: number | undefined;
   /** The stream's last sequence when the shard was last seen to have nothing to do. */
@@ -37,7 +41,7 @@ const ANSWER_LATE_MS = 1_000;
 const LOOK_PATIENCE_MS = 5_000;
 /** Of a system with more shards, each look takes so many; the next one goes on from there. */
 const SHARDS_PER_LOOK = 256;
-/** Shards whose end of the log is asked for in one look; those that move, or stand still for long, need not be asked. */
+/** Shards whose end of the log is asked for in one look; those that move, or stand still for long, are not asked. */
 const ENDS_PER_LOOK = 32;
 const STRIKE_DOUBLINGS_MAX = 6;
 
@@ -162,11 +166,11 @@ export class ProgressWatch {
     const doubtful: { one: Overseen; track: Track; standing: ShardStanding }[] = [];
     overseen.forEach((one, i) => {
       const standing = standings[i] as ShardStanding;
-      const track = this.follow(one, standing);
+      const track = this.follow(one, standing, state.lastSeq);
       // G3
-      if (one.isFull) track.standsSinceMs = undefined;
+      if (one.isFull) forgetTime(track);
       else if (standing.isHeld) track.standsSinceMs ??= clock.monotonicMs();
-      else if (track.standsSinceMs === undefined && track.idleAtSeq !== state.lastSeq)
+      else if (track.isSeenAgain && track.standsSinceMs === undefined && track.idleAtSeq !== state.lastSeq)
         doubtful.push({ one, track, standing });
     });
     doubtful.sort((a, b) => a.track.askedAtMs - b.track.askedAtMs);
@@ -175,8 +179,9 @@ export class ProgressWatch {
         const lastSeq = await log.lastSeqOf(one.shard);
         const nowMs = clock.monotonicMs();
         track.askedAtMs = nowMs;
-        if (isBehind(standing, { createdAt: state.createdAt, lastSeq })) track.standsSinceMs = nowMs;
-        else track.idleAtSeq = state.lastSeq;
+        if (!isBehind(standing, { createdAt: state.createdAt, lastSeq })) track.idleAtSeq = state.lastSeq;
+        // What is in the log by now may have been there when it was first seen so.
+        else track.standsSinceMs = lastSeq <= track.seen.lastSeq ? track.seen.atMs : nowMs;
       }),
     );
     if (!this.isPrompt(id, startedAtMs)) return;
@@ -206,7 +211,7 @@ export class ProgressWatch {
   }
 
   /** G1. */
-  private follow(one: Overseen, standing: ShardStanding): Track {
+  private follow(one: Overseen, standing: ShardStanding, streamSeq: number): Track {
     const { shard, by, of, term } = one;
     const whose = by === 'owner' ? `term ${term}` : `${of.owner} ${of.incarnation}`;
     const { checkpoint } = standing;
@@ -220,12 +225,14 @@ export class ProgressWatch {
         of: whose,
         checkpoint,
         heldAt,
+        seen: { atMs: this.deps.clock.monotonicMs(), lastSeq: streamSeq },
+        isSeenAgain: false,
         standsSinceMs: undefined,
         idleAtSeq: undefined,
         askedAtMs,
       };
       this.tracks.set(shard, track);
-    }
+    } else track.isSeenAgain = true;
     return track;
   }
 
@@ -238,7 +245,7 @@ export class ProgressWatch {
   }
 
   private forgetTimes(): void {
-    for (const track of this.tracks.values()) track.standsSinceMs = undefined;
+    for (const track of this.tracks.values()) forgetTime(track);
   }
 
   private judge(one: Overseen): void {
@@ -249,7 +256,7 @@ export class ProgressWatch {
     this.acting.add(one.shard);
     void this.act(one, track, standsMs)
       .catch((error: unknown) => {
-        track.standsSinceMs = undefined;
+        forgetTime(track);
         this.deps.logger.warn({ shard: one.shard, err: error }, 'progress.not-judged');
       })
       .finally(() => this.acting.delete(one.shard));
@@ -268,7 +275,7 @@ export class ProgressWatch {
     const standing = await this.confirm(seen, track);
     const [one] = ownership.overseen([shard]);
     if (!standing || one?.by !== seen.by || one.term !== seen.term || one.isFull) {
-      track.standsSinceMs = undefined;
+      forgetTime(track);
       return;
     }
     const facts = { shard, term: one.term, standsMs: Math.round(standsMs), checkpoint: track.checkpoint };
@@ -321,6 +328,12 @@ export class ProgressWatch {
       return undefined;
     return standing.isHeld || isBehind(standing, { createdAt, lastSeq }) ? standing : undefined;
   }
+}
+
+/** Time counts from what is found next. */
+function forgetTime(track: Track): void {
+  track.standsSinceMs = undefined;
+  track.seen.lastSeq = -1;
 }
 
 /** How far the catch-up of this owner has come; what an earlier one has left behind says nothing about it. */
