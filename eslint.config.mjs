@@ -47,7 +47,7 @@ export default tseslint.config(
             {
               sourceTag: 'layer:contracts',
               onlyDependOnLibsWithTags: [],
-              allowedExternalImports: ['zod', 'fast-check'],
+              allowedExternalImports: ['zod', 'ajv', 'fast-check'],
             },
             {
               sourceTag: 'layer:core',

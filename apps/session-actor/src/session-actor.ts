@@ -11,7 +11,7 @@ import {
   type ShardLog as ShardLogPort,
   type ShardStore,
 } from '@flexpush/actor-runtime';
-import { gmsViewSchema, peerHeartbeatSchema, pushResultsSchema, subjects } from '@flexpush/contracts';
+import { gmsViewSchema, peerHeartbeatSchema, pushResultsReader, subjects } from '@flexpush/contracts';
 import {
   DeadLetters,
   ensureStreams,
@@ -132,7 +132,7 @@ export class SessionActor {
         if (heartbeat) ownership.hear(heartbeat);
       }),
       bus.subscribe(subjects.pushResult(nodeId), (message) => {
-        const results = intake.read('results', pushResultsSchema, message.text());
+        const results = intake.read('results', pushResultsReader, message.text());
         if (results) dispatcher.takeResults(results);
       }),
       bus.subscribe(subjects.registryViewChanged, (message) => this.takeView(message.text())),

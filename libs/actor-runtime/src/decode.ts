@@ -1,12 +1,4 @@
-import {
-  BOUNDS,
-  describeProblems,
-  internalRecordSchema,
-  publicRecordSchema,
-  redact,
-  shardOf,
-  type LogRecord,
-} from '@flexpush/contracts';
+import { BOUNDS, describeProblems, readRecord, redact, shardOf, type LogRecord } from '@flexpush/contracts';
 import type { LogMessage } from './ports';
 
 /** One record of a message, or why it is none. `index` is its place in the message. */
@@ -47,7 +39,7 @@ function decodeOne(
 ): Decoded {
   const { index, isPublic, shard, shardCount } = at;
   const isProbe = typeof raw === 'object' && raw !== null && (raw as { type?: unknown }).type === 'probe';
-  const parsed = (isPublic && !isProbe ? publicRecordSchema : internalRecordSchema).safeParse(raw);
+  const parsed = readRecord(raw, isPublic && !isProbe);
   if (!parsed.success) {
     return { index, kind: 'malformed', reason: describeProblems(parsed.error), shown: redact(raw) };
   }

@@ -1,7 +1,7 @@
 import {
   parseJson,
   PassingMap,
-  callRepliesSchema,
+  callRepliesReader,
   shardOf,
   type CallReply,
   type InternalRecord,
@@ -69,7 +69,7 @@ export class SessionCalls {
 
   /** Takes a message from this process's reply subject. */
   accept(text: string): void {
-    const parsed = callRepliesSchema.safeParse(parseJson(text));
+    const parsed = callRepliesReader.safeParse(parseJson(text));
     if (!parsed.success) {
       this.options.onEvent('reply-malformed');
       return;

@@ -13,6 +13,8 @@ export { noticeLevels, type NoticeLevel } from './options-chat-server';
 export * from './parse-json';
 export { PassingMap } from './passing-map';
 export * from './push';
+export { type JsonReader } from './json-reader';
+export { callRepliesReader, dispatchReader, pushResultsReader, readRecord } from './readers';
 export * from './records';
 export * from './redaction';
 export * from './redis-url';

@@ -1,7 +1,7 @@
 import {
   BOUNDS,
   describeProblems,
-  dispatchSchema,
+  dispatchReader,
   nodeIdSchema,
   pushJobSchema,
   type Dispatch,
@@ -38,7 +38,7 @@ const identifiedSchema = z.object({ id: z.string().min(3).max(256) });
  * dispatch for ever: it is taken out and named, and the rest goes on.
  */
 export function readDispatch(json: unknown): ReadDispatch {
-  const whole = dispatchSchema.safeParse(json);
+  const whole = dispatchReader.safeParse(json);
   const read: ReadDispatch = whole.success
     ? { kind: 'dispatch', dispatch: whole.data, unreadable: [], nameless: 0 }
     : readJobByJob(json);

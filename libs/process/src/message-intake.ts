@@ -1,6 +1,5 @@
-import { parseJson } from '@flexpush/contracts';
+import { parseJson, type JsonReader } from '@flexpush/contracts';
 import { Counter, type Registry } from 'prom-client';
-import type { ZodType } from 'zod';
 import type { Clock } from './clock';
 import { LogBound } from './log-bound';
 import type { Logger } from './logger';
@@ -26,7 +25,7 @@ export class MessageIntake {
   }
 
   /** undefined: it cannot be read. `kind` is what it should have been. */
-  read<T>(kind: string, shape: ZodType<T>, text: string): T | undefined {
+  read<T>(kind: string, shape: JsonReader<T>, text: string): T | undefined {
     const parsed = shape.safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
     this.malformed.inc({ kind });
