@@ -58,7 +58,7 @@ const STRIKE_DOUBLINGS_MAX = 6;
  * G3. A shard that reads no further because its unsettled notifications stand at the bound is slow, not stuck.
  * G4. The owner acts first, after half the time: it takes the shard anew, and when that did not help gives it away. Each
  *     further try without progress waits twice as long, so a record that wedges every fold costs little.
- * G5. The next node acts two looks before the time is up, by force. Whoever lost a shard so is left out for a while; when
+ * G5. The next node acts two looks before the time is up, by force; where records keep coming, the first look is not counted. Whoever lost a shard so is left out for a while; when
  *     all others are left out, nobody takes it, and the last owner goes on trying (`LeftOuts`, `Ownership` O8).
  * G6. The work of one look is bounded by the two constants above, whatever the number of shards.
  */
@@ -170,7 +170,12 @@ export class ProgressWatch {
       // G3
       if (one.isFull) forgetTime(track);
       else if (standing.isHeld) track.standsSinceMs ??= clock.monotonicMs();
-      else if (track.isSeenAgain && track.standsSinceMs === undefined && track.idleAtSeq !== state.lastSeq)
+      else if (
+        // Where a look does not take all of them, each counts.
+        (track.isSeenAgain || this.settings.shardCount > SHARDS_PER_LOOK) &&
+        track.standsSinceMs === undefined &&
+        track.idleAtSeq !== state.lastSeq
+      )
         doubtful.push({ one, track, standing });
     });
     doubtful.sort((a, b) => a.track.askedAtMs - b.track.askedAtMs);
@@ -179,7 +184,10 @@ export class ProgressWatch {
         const lastSeq = await log.lastSeqOf(one.shard);
         const nowMs = clock.monotonicMs();
         track.askedAtMs = nowMs;
-        if (!isBehind(standing, { createdAt: state.createdAt, lastSeq })) track.idleAtSeq = state.lastSeq;
+        if (!isBehind(standing, { createdAt: state.createdAt, lastSeq })) {
+          forgetTime(track);
+          track.idleAtSeq = state.lastSeq;
+        }
         // What is in the log by now may have been there when it was first seen so.
         else track.standsSinceMs = lastSeq <= track.seen.lastSeq ? track.seen.atMs : nowMs;
       }),

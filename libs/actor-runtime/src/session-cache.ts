@@ -1,3 +1,4 @@
+import { AgeList, type Aged } from '@flexpush/contracts';
 import {
   packedVersion,
   packSession,
@@ -131,31 +132,22 @@ export function pushTail(cached: CachedSession, position: number, json: string):
   }
 }
 
-interface CacheEntry {
+interface CacheEntry extends Aged<CacheEntry> {
   readonly sessionId: string;
   cached: CachedSession;
-  older: CacheEntry | undefined;
-  newer: CacheEntry | undefined;
 }
 
-/**
- * Sessions of one shard, the least recently used ones dropped first (I9). Dropping only costs a read. The order is a list
- * of its own: in the map's, whatever was used again would leave a hole for the search of the oldest to step over.
- */
+/** Sessions of one shard, the least recently used ones dropped first (I9). Dropping only costs a read. */
 export class SessionCache {
   private readonly entries = new Map<string, CacheEntry>();
-  private oldest: CacheEntry | undefined;
-  private newest: CacheEntry | undefined;
+  private readonly byAge = new AgeList<CacheEntry>();
 
   constructor(private readonly sessionsMax: number) {}
 
   get(sessionId: string): CachedSession | undefined {
     const entry = this.entries.get(sessionId);
     if (!entry) return undefined;
-    if (entry !== this.newest) {
-      this.unlink(entry);
-      this.append(entry);
-    }
+    this.byAge.renew(entry);
     return entry.cached;
   }
 
@@ -167,7 +159,7 @@ export class SessionCache {
     }
     const entry: CacheEntry = { sessionId, cached, older: undefined, newer: undefined };
     this.entries.set(sessionId, entry);
-    this.append(entry);
+    this.byAge.append(entry);
   }
 
   has(sessionId: string): boolean {
@@ -178,30 +170,17 @@ export class SessionCache {
     const entry = this.entries.get(sessionId);
     if (!entry) return;
     this.entries.delete(sessionId);
-    this.unlink(entry);
+    this.byAge.remove(entry);
   }
 
   /** Called between batches, so that no session of a running batch disappears. */
   trim(): void {
-    while (this.oldest && this.entries.size > this.sessionsMax) this.delete(this.oldest.sessionId);
+    const { byAge, entries } = this;
+    for (let it = byAge.oldest; it && entries.size > this.sessionsMax; it = byAge.oldest)
+      this.delete(it.sessionId);
   }
 
   get size(): number {
     return this.entries.size;
-  }
-
-  private append(entry: CacheEntry): void {
-    entry.older = this.newest;
-    entry.newer = undefined;
-    if (this.newest) this.newest.newer = entry;
-    else this.oldest = entry;
-    this.newest = entry;
-  }
-
-  private unlink({ older, newer }: CacheEntry): void {
-    if (older) older.newer = newer;
-    else this.oldest = newer;
-    if (newer) newer.older = older;
-    else this.newest = older;
   }
 }

@@ -1,3 +1,4 @@
+export { AgeList, type Aged } from './age-list';
 export * from './bounds';
 export * from './chat-response';
 export * from './comet';

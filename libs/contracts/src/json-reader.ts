@@ -12,7 +12,7 @@ const MOST_UNITS = 'mostUnits';
 const FEWEST_UNITS = 'fewestUnits';
 
 // Patterns without the flag u, as they stand in the schemas.
-const ajv = new Ajv({ strict: false, validateSchema: false, unicodeRegExp: false });
+const ajv = new Ajv({ strict: false, strictNumbers: true, validateSchema: false, unicodeRegExp: false });
 ajv.addKeyword({
   keyword: MOST_UNITS,
   type: 'string',

@@ -16,6 +16,7 @@ interface Seen {
   body: string;
   client: string | undefined;
   isResumed: boolean;
+  servername: string | false | null;
 }
 
 let authority: TestAuthority;
@@ -44,6 +45,7 @@ beforeEach(async () => {
           body: Buffer.concat(chunks).toString(),
           client: typeof client === 'string' ? client : undefined,
           isResumed: socket.isSessionReused(),
+          servername: (socket as TLSSocket & { servername: string | false | null }).servername,
         });
         if (request.url === '/close') response.shouldKeepAlive = false;
         response.end();
@@ -127,6 +129,14 @@ it('verifies the certificate of the receiver against its own authority', async (
       ) as string,
     });
   expect(seen).toHaveLength(1);
+});
+
+it('names the server that it wants, for servers with many certificates', async () => {
+  for (const origin of [url, url.replace('127.0.0.1', 'localhost')])
+    expect(
+      await post({ 'push/customhttp.ca': authority.cert, 'push/customhttp.url': `${origin}/push` }),
+    ).toEqual(ok);
+  expect(seen.map(({ servername }) => servername)).toEqual([false, 'localhost']);
 });
 
 it('takes up its TLS session on the next connection, and verifies nothing less', async () => {

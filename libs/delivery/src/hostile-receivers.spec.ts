@@ -295,15 +295,20 @@ async function othersAreNotDelayed(kind: Kind): Promise<string[]> {
 
 const BREAKER_OPEN = 'failed destination-unreachable';
 
+async function someTurns(): Promise<void> {
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Ends what holds, as time would, until all are settled. */
 async function endExchanges(kind: Kind, ids: readonly string[]): Promise<string[]> {
   while (kind.holds && ids.some((id) => !bench.results.has(id))) {
     const posted = ids.filter((id) => (bench.results.get(id) ?? BREAKER_OPEN) !== BREAKER_OPEN);
     await bad.arrivals(posted.length + bench.delivery.inFlight);
     // What the receiver has written by now lies in the sockets, and is read before the clock moves.
-    for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+    await someTurns();
     bench.nowMs += EXCHANGE_TIMEOUT_MS;
     bench.delivery.sweep(bench.nowMs);
+    await someTurns();
   }
   return bench.settled(ids);
 }
@@ -408,6 +413,13 @@ describe('a kept connection that the receiver closes', () => {
     Atomics.wait(closes, 0, 0);
     expect(await bench.settled(bench.offer('bad', 1, 'second'))).toEqual(['delivered']);
     await worker.terminate();
+  });
+
+  it('is not written to when the receiver closes it right behind each answer', async () => {
+    bad.behave = (socket) => socket.end(OK);
+    const ids = bench.offer('bad', 10 * CONNECTIONS_MAX, 'one');
+    expect(new Set(await bench.settled(ids))).toEqual(new Set(['delivered']));
+    expect(bad.posts).toBe(ids.length);
   });
 
   it('loses the POST that crosses its end: nobody can tell whether it was taken, so it is not repeated', async () => {

@@ -126,11 +126,23 @@ const answers: { name: string; text: string; status: number; body?: string; keep
   },
 ];
 
+const lenient = answers.find(({ name }) => name === 'no body') as (typeof answers)[number];
+answers.push(
+  { ...lenient, name: 'a break before it', text: `\r\n${lenient.text}` },
+  {
+    name: 'a long chunk size',
+    text: lines('HTTP/1.1 200 OK', 'transfer-encoding: gzip,\tchunked', '', '0000000001', 'x', '0', '', ''),
+    status: 200,
+    body: 'x',
+  },
+);
+
 const malformed: { name: string; text: string }[] = [
   { name: 'another protocol', text: '220 mail.example.org ESMTP\r\n' },
   { name: 'HTTP/2', text: lines('HTTP/2 200', 'content-length: 0', '', '') },
   { name: 'a status of two digits', text: lines('HTTP/1.1 20 OK', 'content-length: 0', '', '') },
   { name: 'a status of four digits', text: lines('HTTP/1.1 2000 OK', 'content-length: 0', '', '') },
+  { name: 'breaks without end', text: '\r\n'.repeat(9_000) },
   { name: 'line feeds alone', text: 'HTTP/1.1 200 OK\ncontent-length: 0\n\n' },
   {
     name: 'a line feed inside',

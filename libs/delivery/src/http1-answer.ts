@@ -51,6 +51,8 @@ export class Http1Answer {
     for (let at = 0; ;) {
       switch (this.part) {
         case 'head': {
+          // Some servers end the body before with a break that they have not counted.
+          for (; all.startsWith(BREAK, at); at += BREAK.length) this.headChars += BREAK.length;
           const end = all.indexOf(HEAD_END, at);
           if (end < 0) return this.holdHead(all.slice(at));
           this.headChars += end - at;
@@ -121,7 +123,8 @@ export class Http1Answer {
 
   /** What cannot become a head is not waited for. */
   private holdHead(rest: string): Reading {
-    const begins = rest.length < VERSION.length ? VERSION.startsWith(rest) : rest.startsWith(VERSION);
+    const begins =
+      rest.length < VERSION.length ? VERSION.startsWith(rest) || rest === '\r' : rest.startsWith(VERSION);
     if (!begins || hasStrayBreak(rest.endsWith('\r') ? rest.slice(0, -1) : rest)) return 'malformed';
     return this.hold(rest, HEAD_CHARS_MAX - this.headChars);
   }
@@ -221,7 +224,7 @@ function hasToken(list: string | undefined, token: string): boolean {
 }
 
 function isChunked(coding: string): boolean {
-  return /(?:^|[ ,])chunked$/.test(coding);
+  return /(?:^|[\t ,])chunked$/.test(coding);
 }
 
 function isBlank(text: string, at: number): boolean {
@@ -235,6 +238,6 @@ function hasStrayBreak(text: string): boolean {
 }
 
 function chunkSizeOf(line: string): number | undefined {
-  const digits = /^([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i.exec(line)?.[1];
+  const digits = /^0*([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i.exec(line)?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
 }

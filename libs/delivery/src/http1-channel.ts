@@ -20,10 +20,10 @@ const NOT_SENDABLE: Unreached = { kind: 'unreached', cause: 'connection', code: 
 /**
  * HTTP/1 to one server, one post per connection at a time.
  *
- * C1. A post goes on the connection whose answer has just been read, else on the one that was used last, else on a new
- *     one. So there are never more connections than posts were in flight at once.
- * C2. An idle connection is only written to after its socket has been looked at once more: when the server has closed
- *     it by then, the post goes on another one. A post that crosses the close on the wire is lost, and not repeated.
+ * C1. A post goes on the connection that was used last, else on a new one. There are never more than `connectionsMax`.
+ * C2. A connection that was used before is only written to when its socket has been looked at once more, since it was used
+ *     and since the post came: some servers close right behind an answer, and then the post goes on another connection. A
+ *     post that crosses the close on the wire is lost, and not repeated.
  * C3. A connection carries no further post after an answer that cannot be read, that says so, or that has more behind it.
  */
 export class Http1Channel implements Channel {
@@ -31,12 +31,15 @@ export class Http1Channel implements Channel {
   private readonly host: string;
   private readonly ports: Http1ConnectionPorts;
   private readonly connections = new Set<Http1Connection>();
-  /** Last used last. */
+  /** Looked at since they were used; last used last. */
   private readonly idle: Http1Connection[] = [];
-  /** Its answer has just been read, and is being told. */
-  private free: Http1Connection | undefined;
-  /** Posts that wait for the idle connections to be looked at. */
-  private waiting: Waiting[] = [];
+  /** Freed in this turn of the event loop, and in the one before. */
+  private freed: Http1Connection[] = [];
+  private cooling: Http1Connection[] = [];
+  /** Posts of this turn, and of the one before. */
+  private arrived: Waiting[] = [];
+  private looking: Waiting[] = [];
+  private turnIsDue = false;
   private heads: { path: string; headers: string[]; text: string | undefined } | undefined;
   private isClosed = false;
 
@@ -57,7 +60,10 @@ export class Http1Channel implements Channel {
       connectTimeoutMs: connection.connectTimeoutMs ?? options.connectTimeoutMs,
       answerTimeoutMs: connection.answerTimeoutMs ?? options.answerTimeoutMs,
       exchangeTimeoutMs: options.exchangeTimeoutMs,
-      freed: (freed, tell) => this.reuse(freed, tell),
+      freed: (connection) => {
+        this.freed.push(connection);
+        this.lookOnce();
+      },
       closed: (closed) => this.forget(closed),
       session: { current: undefined },
     };
@@ -72,24 +78,27 @@ export class Http1Channel implements Channel {
     const wire = { head, body: post.body };
     const answer = new AnswerReader(post.keepsAnswer === true, done);
     const startedAtMs = this.options.nowMs();
-    const { free } = this;
-    if (free !== undefined) {
-      this.free = undefined;
-      free.send(wire, answer, startedAtMs);
-    } else if (this.idle.length > this.waiting.length) {
-      this.waiting.push({ post: wire, answer, startedAtMs });
-      if (this.waiting.length === 1) this.lookAtIdle();
+    const unused = this.idle.length + this.cooling.length + this.freed.length;
+    if (unused > this.looking.length + this.arrived.length) {
+      this.arrived.push({ post: wire, answer, startedAtMs });
+      this.lookOnce();
     } else this.open().send(wire, answer, startedAtMs);
   }
 
+  /** A process that stood still has not yet read the answers that came in time. */
   sweep(nowMs: number): void {
-    for (const connection of this.connections) connection.sweep(nowMs);
+    const judge = () => {
+      for (const connection of this.connections) connection.sweep(nowMs);
+    };
+    setImmediate(() => setImmediate(judge));
   }
 
   /** Ends at once what is still under way. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const waiting = this.takeWaiting();
+    const waiting = [...this.looking, ...this.arrived];
+    this.looking = [];
+    this.arrived = [];
     for (const connection of this.connections) connection.fail(CLOSED);
     for (const { answer } of waiting) answer.end(CLOSED);
   }
@@ -100,40 +109,42 @@ export class Http1Channel implements Channel {
     return connection;
   }
 
-  private reuse(connection: Http1Connection, tell: () => void): void {
-    this.free = connection;
-    tell();
-    if (this.free !== connection) return;
-    this.free = undefined;
-    connection.rest(this.options.nowMs());
-    this.idle.push(connection);
-  }
-
   private forget(connection: Http1Connection): void {
     this.connections.delete(connection);
-    if (this.free === connection) this.free = undefined;
-    const at = this.idle.lastIndexOf(connection);
-    if (at >= 0) this.idle.splice(at, 1);
+    for (const list of [this.idle, this.cooling, this.freed]) {
+      const at = list.lastIndexOf(connection);
+      if (at >= 0) list.splice(at, 1);
+    }
   }
 
-  /**
-   * Posts come while sockets may hold what nobody has read. The first step is still of this turn of the event loop; behind
-   * the second one the sockets have been read.
-   */
-  private lookAtIdle(): void {
-    setImmediate(() => setImmediate(() => this.sendWaiting()));
+  private lookOnce(): void {
+    if (this.turnIsDue) return;
+    this.turnIsDue = true;
+    setImmediate(this.turn);
   }
 
-  private sendWaiting(): void {
+  /** Sockets are read, then this runs: those of the turn before have been looked at since. */
+  private readonly turn = (): void => {
+    const { cooling, looking } = this;
+    this.cooling = this.freed;
+    this.freed = [];
+    this.looking = this.arrived;
+    this.arrived = [];
+    this.idle.push(...cooling);
     const nowMs = this.options.nowMs();
-    for (const { post, answer, startedAtMs } of this.takeWaiting())
-      (this.lastUsed(nowMs) ?? this.open()).send(post, answer, startedAtMs);
-  }
+    for (const waiting of looking) {
+      const connection = this.lastUsed(nowMs) ?? this.openOne();
+      if (connection === undefined) this.arrived.push(waiting);
+      else connection.send(waiting.post, waiting.answer, waiting.startedAtMs);
+    }
+    this.turnIsDue = false;
+    if (this.cooling.length + this.looking.length + this.arrived.length > 0) this.lookOnce();
+  };
 
-  private takeWaiting(): Waiting[] {
-    const { waiting } = this;
-    this.waiting = [];
-    return waiting;
+  /** None while there are enough, of which one can be used in the next turn. */
+  private openOne(): Http1Connection | undefined {
+    const areEnough = this.connections.size >= this.options.connectionsMax && this.cooling.length > 0;
+    return areEnough ? undefined : this.open();
   }
 
   private lastUsed(nowMs: number): Http1Connection | undefined {

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { AnswerReader } from './answer';
 import { CONNECTION_IDLE_MAX_MS } from './bounds';
@@ -27,8 +27,8 @@ export interface Http1ConnectionPorts {
   connectTimeoutMs: number;
   answerTimeoutMs: number;
   exchangeTimeoutMs: number;
-  /** The connection may carry another post; `tell` says what became of the one before. */
-  freed: (connection: Http1Connection, tell: () => void) => void;
+  /** The connection may carry another post. */
+  freed: (connection: Http1Connection) => void;
   /** It carries nothing more. */
   closed: (connection: Http1Connection) => void;
   /** The newest TLS session with this server, so that the next connection need not begin from nothing. */
@@ -80,9 +80,12 @@ export class Http1Connection {
     } else {
       const { current } = ports.session;
       const session = current === undefined ? {} : { session: current };
+      // Which certificate the server is to show; of an address there is no name.
+      const servername = isIP(host) === 0 ? { servername: host } : {};
       // It begins when the certificate is known to be good.
-      const secure = connectTls({ host, port, ALPNProtocols: ['http/1.1'], ...tls, ...session }, () =>
-        this.begin(),
+      const secure = connectTls(
+        { host, port, ALPNProtocols: ['http/1.1'], ...tls, ...session, ...servername },
+        () => this.begin(),
       );
       secure.on('session', (latest: Buffer) => (ports.session.current = latest));
       secure.on('data', (chunk: Buffer) => this.read(chunk.toString('latin1')));
@@ -103,11 +106,6 @@ export class Http1Connection {
     this.parser.begin();
     if (this.connected) this.write(post);
     else this.unsent = post;
-  }
-
-  /** Nothing is on it from now on. */
-  rest(nowMs: number): void {
-    this.idleSinceMs = nowMs;
   }
 
   isStale(nowMs: number): boolean {
@@ -138,6 +136,8 @@ export class Http1Connection {
   private end(): void {
     if (!this.open) return;
     this.open = false;
+    // A server that cannot take up the session may end every connection that offers it.
+    if (!this.connected) this.ports.session.current = undefined;
     this.socket.destroy();
     this.ports.closed(this);
   }
@@ -197,11 +197,12 @@ export class Http1Connection {
       idleHintMs === undefined
         ? CONNECTION_IDLE_MAX_MS
         : Math.min(CONNECTION_IDLE_MAX_MS, idleHintMs - IDLE_HINT_MARGIN_MS);
-    if (keepsConnection && this.idleMaxMs > 0) this.ports.freed(this, () => answer.end(ANSWERED));
-    else {
-      this.end();
-      answer.end(ANSWERED);
-    }
+    // One that answers what it has not read would be sent more and more.
+    if (keepsConnection && this.idleMaxMs > 0 && this.socket.writableLength === 0) {
+      this.idleSinceMs = this.ports.nowMs();
+      this.ports.freed(this);
+    } else this.end();
+    answer.end(ANSWERED);
   }
 
   /** The server has closed its side. */

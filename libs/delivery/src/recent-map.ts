@@ -1,9 +1,9 @@
-interface Entry<V> {
+import { AgeList, type Aged } from '@flexpush/contracts';
+
+interface Entry<V> extends Aged<Entry<V>> {
   readonly key: string;
   value: V;
   atMs: number;
-  older: Entry<V> | undefined;
-  newer: Entry<V> | undefined;
 }
 
 /**
@@ -11,14 +11,10 @@ interface Entry<V> {
  *
  * M1. An entry older than `ageMaxMs` is never returned.
  * M2. There are never more than `entriesMax` entries; the least recently set goes first.
- *
- * The order is a list of its own: in the map's, whatever is set again would leave a hole to step over, and its place in
- * a table of hundreds of thousands would have to be found twice more.
  */
 export class RecentMap<V> {
   private readonly entries = new Map<string, Entry<V>>();
-  private oldest: Entry<V> | undefined;
-  private newest: Entry<V> | undefined;
+  private readonly byAge = new AgeList<Entry<V>>();
 
   constructor(private readonly bounds: { entriesMax: number; ageMaxMs: number }) {}
 
@@ -36,42 +32,25 @@ export class RecentMap<V> {
     if (known !== undefined) {
       known.value = value;
       known.atMs = nowMs;
-      this.unlink(known);
-      this.append(known);
+      this.byAge.renew(known);
       return;
     }
     const entry: Entry<V> = { key, value, atMs: nowMs, older: undefined, newer: undefined };
     this.entries.set(key, entry);
-    this.append(entry);
-    if (this.oldest !== undefined && this.entries.size > this.bounds.entriesMax) this.forget(this.oldest);
+    this.byAge.append(entry);
+    const { oldest } = this.byAge;
+    if (oldest !== undefined && this.entries.size > this.bounds.entriesMax) this.forget(oldest);
   }
 
   /** Frees what has grown too old. It only saves memory: `get` judges the age itself. */
   sweep(nowMs: number): void {
-    while (this.oldest !== undefined && nowMs - this.oldest.atMs > this.bounds.ageMaxMs)
-      this.forget(this.oldest);
+    const { byAge, bounds } = this;
+    for (let it = byAge.oldest; it !== undefined && nowMs - it.atMs > bounds.ageMaxMs; it = byAge.oldest)
+      this.forget(it);
   }
 
   private forget(entry: Entry<V>): void {
     this.entries.delete(entry.key);
-    this.unlink(entry);
-  }
-
-  private append(entry: Entry<V>): void {
-    entry.older = this.newest;
-    if (this.newest === undefined) this.oldest = entry;
-    else this.newest.newer = entry;
-    this.newest = entry;
-  }
-
-  /** Points to nothing afterwards, so that as garbage it keeps nothing. */
-  private unlink(entry: Entry<V>): void {
-    const { older, newer } = entry;
-    if (older === undefined) this.oldest = newer;
-    else older.newer = newer;
-    if (newer === undefined) this.newest = older;
-    else newer.older = older;
-    entry.older = undefined;
-    entry.newer = undefined;
+    this.byAge.remove(entry);
   }
 }
