@@ -58,8 +58,9 @@ const STRIKE_DOUBLINGS_MAX = 6;
  * G3. A shard that reads no further because its unsettled notifications stand at the bound is slow, not stuck.
  * G4. The owner acts first, after half the time: it takes the shard anew, and when that did not help gives it away. Each
  *     further try without progress waits twice as long, so a record that wedges every fold costs little.
- * G5. The next node acts two looks before the time is up, by force; where records keep coming, the first look is not counted. Whoever lost a shard so is left out for a while; when
- *     all others are left out, nobody takes it, and the last owner goes on trying (`LeftOuts`, `Ownership` O8).
+ * G5. The next node acts two looks before the time is up, by force; where records keep coming, the first look is not
+ *     counted. Whoever lost a shard so is left out for a while; when all others are left out, nobody takes it, and the
+ *     last owner goes on trying (`LeftOuts`, `Ownership` O8).
  * G6. The work of one look is bounded by the two constants above, whatever the number of shards.
  */
 export class ProgressWatch {

@@ -38,6 +38,11 @@ export class AnswerReader {
     }
   }
 
+  /** All of it has come. */
+  complete(): void {
+    this.end({ kind: 'answered', status: 0 });
+  }
+
   tell(outcome: PostOutcome): void {
     if (this.isTold) return;
     this.isTold = true;

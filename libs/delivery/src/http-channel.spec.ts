@@ -329,3 +329,15 @@ it('closes an idle connection long before the web server does', async () => {
   channel.sweep(nowMs);
   await closed;
 });
+
+it('what has been idle for too long is ended by the post that would have gone on it', async () => {
+  const { origin, sockets, used } = await answersWith(OK);
+  let nowMs = 0;
+  const channel = open(origin, { nowMs: () => nowMs });
+  await Promise.all([send(channel), send(channel)]);
+  const closed = Promise.all(sockets.map((socket) => once(socket, 'close')));
+  nowMs = 1_000;
+  await send(channel);
+  await closed;
+  expect(used).toEqual([0, 1, 2]);
+});

@@ -147,11 +147,12 @@ export class Http1Channel implements Channel {
     return areEnough ? undefined : this.open();
   }
 
+  /** What has been idle for too long ends here, so that it does not count beside the connections that take its place. */
   private lastUsed(nowMs: number): Http1Connection | undefined {
-    const last = this.idle.pop();
-    // Whoever was used before it is staler still, and is left to the sweep.
-    if (last?.isStale(nowMs) !== true) return last;
-    this.idle.push(last);
+    for (let last = this.idle.pop(); last !== undefined; last = this.idle.pop()) {
+      if (!last.isStale(nowMs)) return last;
+      last.fail(CLOSED);
+    }
     return undefined;
   }
 
@@ -166,19 +167,9 @@ export class Http1Channel implements Channel {
 }
 
 /** Fields that decide on how the bytes are read, and are this channel's own. */
-const ownFields = new Set([
-  ...[
-    'content-length',
-    'transfer-encoding',
-    'connection',
-    'keep-alive',
-    'host',
-    'upgrade',
-    'expect',
-    'te',
-    'trailer',
-  ],
-]);
+const ownFields = new Set(
+  'content-length transfer-encoding connection keep-alive host upgrade expect te trailer'.split(' '),
+);
 const pathPattern = /^\/[\x21-\x7e]*$/;
 const namePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;

@@ -2,7 +2,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { AnswerReader } from './answer';
 import { CONNECTION_IDLE_MAX_MS } from './bounds';
-import type { PostOutcome, Unreached } from './channel';
+import type { Unreached } from './channel';
 import type { TlsSettings } from './connection';
 import { Http1Answer } from './http1-answer';
 import { unreached } from './unreached';
@@ -41,9 +41,6 @@ const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 const KEEP_ALIVE_PROBE_MS = 60_000;
 /** A server that closes idle connections after some time is not written to in the last second of it. */
 const IDLE_HINT_MARGIN_MS = 1_000;
-
-/** In place of an outcome where the status is known. */
-const ANSWERED: PostOutcome = { kind: 'answered', status: 0 };
 
 const told = (cause: 'timeout' | 'connection', code: string): Unreached => ({
   kind: 'unreached',
@@ -202,7 +199,7 @@ export class Http1Connection {
       this.idleSinceMs = this.ports.nowMs();
       this.ports.freed(this);
     } else this.end();
-    answer.end(ANSWERED);
+    answer.complete();
   }
 
   /** The server has closed its side. */
@@ -211,7 +208,7 @@ export class Http1Connection {
     if (answer !== undefined && this.parser.endsByClose) {
       this.answer = undefined;
       this.end();
-      answer.end(ANSWERED);
+      answer.complete();
     } else this.fail(told('connection', 'CLOSED'));
   }
 }

@@ -35,7 +35,8 @@ export class Http2Channel implements Channel {
 
   post(post: HttpPost, done: (outcome: PostOutcome) => void): void {
     this.exchanges.start(done, {
-      make: (tell) => new StreamExchange(this.options.nowMs(), post.keepsAnswer === true, tell),
+      make: (tell) =>
+        new StreamExchange(this.options.nowMs(), new AnswerReader(post.keepsAnswer === true, tell)),
       send: (exchange) => this.send(post, exchange, true),
     });
   }
@@ -149,15 +150,11 @@ interface StreamEnds {
 /** One post and its answer, on one stream at a time. */
 class StreamExchange implements OpenExchange {
   private stream: ClientHttp2Stream | undefined;
-  private readonly answer: AnswerReader;
 
   constructor(
     readonly startedAtMs: number,
-    keepsAnswer: boolean,
-    done: (outcome: PostOutcome) => void,
-  ) {
-    this.answer = new AnswerReader(keepsAnswer, done);
-  }
+    private readonly answer: AnswerReader,
+  ) {}
 
   follow(stream: ClientHttp2Stream, on: StreamEnds): void {
     const { answer } = this;

@@ -30,7 +30,7 @@ export class ProxyChannel implements Channel {
     const { origin } = this;
     const { path, headers, body, keepsAnswer = false } = post;
     this.exchanges.start(done, {
-      make: (tell) => new Exchange(this.options.nowMs(), keepsAnswer, tell),
+      make: (tell) => new Exchange(this.options.nowMs(), new AnswerReader(keepsAnswer, tell)),
       // undici refuses a bad request before `dispatch` returns.
       send: (exchange) => this.dispatcher.dispatch({ origin, method: 'POST', path, headers, body }, exchange),
     });
@@ -75,15 +75,11 @@ class ExchangeTimeoutError extends Error {
 /** One POST and its answer; most bodies are read only to free the connection. */
 class Exchange implements Dispatcher.DispatchHandler, OpenExchange {
   private controller: Dispatcher.DispatchController | undefined;
-  private readonly answer: AnswerReader;
 
   constructor(
     readonly startedAtMs: number,
-    keepsAnswer: boolean,
-    done: (outcome: PostOutcome) => void,
-  ) {
-    this.answer = new AnswerReader(keepsAnswer, done);
-  }
+    private readonly answer: AnswerReader,
+  ) {}
 
   giveUp(): void {
     const error = new ExchangeTimeoutError('the exchange lasted too long');
@@ -108,7 +104,7 @@ class Exchange implements Dispatcher.DispatchHandler, OpenExchange {
   }
 
   onResponseEnd(): void {
-    this.answer.end({ kind: 'answered', status: 0 });
+    this.answer.complete();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
